@@ -1,0 +1,1 @@
+"""Channels: one adapter per outside network. A channel frames, notes facts, maps answers; it never judges."""

@@ -1,0 +1,1 @@
+"""The gateway: what happens between a channel and an agent."""

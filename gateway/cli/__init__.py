@@ -1,0 +1,5 @@
+"""The `vestibule` command."""
+
+
+def main() -> None:
+    """Entry point."""

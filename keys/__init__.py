@@ -1,0 +1,1 @@
+"""Key material, and every operation that touches it. Imports nothing of ours."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NoReturn, Protocol, TypeVar
 
 from gateway.rules import Action, Code, Decision, Finding, Rule
 
@@ -61,6 +61,9 @@ class Passed(Generic[M_co]):
     def __post_init__(self, mint: _Mint) -> None:
         if mint is not _MINT:
             raise TypeError("only a Layer makes a Passed")
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Passed is not copied or pickled: it crosses by gateway.crossing")
 
 
 @dataclass(frozen=True)

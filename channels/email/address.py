@@ -5,7 +5,8 @@ RFC 5322, section 3.4, in which headers name people. What doesn't fit is None, n
 parsers guess (CVE-2023-27043), and take a minute for some headers (cpython #136063).
 
 Rules:
-1. An `Address` has a lower-case domain in A-labels (RFC 5890); its local part stands as it came, without needless quotes.
+1. An `Address` has a lower-case domain in A-labels (RFC 5890); its local part stands as it came, but for
+   needless quotes.
 2. Source routes, address literals, groups, and white space inside an address do not parse.
 """
 
@@ -41,7 +42,7 @@ _COMMENT_DEPTH: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A mailbox in a header. `name` is the display name as it stands there: quotes removed, encoded words not decoded."""
+    """A mailbox in a header. `name` is the display name as it stands: quotes removed, encoded words not decoded."""
 
     name: str
     address: Address
@@ -112,7 +113,7 @@ def mailboxes(value: str) -> tuple[Named, ...] | None:
         return None
     found: list[Named] = []
     start = 0
-    for index in [*(i for i, token in enumerate(tokens) if token == ","), len(tokens)]:
+    for index in [*(i for i, word in enumerate(tokens) if word == ","), len(tokens)]:
         named = _mailbox(tokens[start:index])
         if named is None:
             return None
@@ -175,9 +176,7 @@ def _mailbox(tokens: list[str]) -> Named | None:
         return None if address is None else Named("", address)
     opening = tokens.index("<")
     phrase, inside = tokens[:opening], tokens[opening + 1 :]
-    if not inside or inside[-1] != ">" or any(token in ("<", ">", "@") for token in (*phrase, *inside[:-1]) if token != "@"):
-        return None
-    if "@" in phrase:
+    if not inside or inside[-1] != ">" or not {"<", ">"}.isdisjoint((*phrase, *inside[:-1])) or "@" in phrase:
         return None
     address = _addr_spec(inside[:-1])
     if address is None:

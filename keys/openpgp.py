@@ -12,12 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType, Protocol
+from typing import Final, NewType, Protocol
 
 from keys.secret import Secret
 
 Fingerprint = NewType("Fingerprint", str)
 """Of a primary key: 40 (v4) or 64 (v6) upper-case hexadecimal digits."""
+
+
+MICALG: Final = "pgp-sha512"
+"""RFC 3156, section 5: the digest that every engine signs with."""
 
 
 class SignatureStatus(StrEnum):
@@ -72,6 +76,19 @@ class Certificate:
     expires_at: datetime | None
     revoked: bool
     can_encrypt: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnKey:
+    """One of the company's own keys: which mailboxes' it is, and from when to when. An expired one still reads."""
+
+    fingerprint: Fingerprint
+    addresses: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked: bool
+    can_sign: bool
+    can_decrypt: bool
 
 
 class OpenPGP(Protocol):

@@ -46,7 +46,8 @@ def admitted(unboxed: Unboxed) -> Passed[Inbound]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
     """What the parent must know of a message to file it; no content. `author` None: nobody can be answered.
-    `binding` are fingerprints of verified signers. `offered` are certificates that came along: candidates."""
+    `bound` are fingerprints of verified signers. `offered` are certificates that came along: candidates. `tag` is the
+    plus-tag of the recipient's address, "" for none: it may be a signed reply address."""
 
     author: Address | None
     mailbox: str
@@ -55,6 +56,7 @@ class Passage:
     bound: tuple[str, ...] = ()
     offered: tuple[bytes, ...] = ()
     failures: tuple[str, ...] = ()
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

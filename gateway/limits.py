@@ -39,6 +39,8 @@ HTML_BYTES: Final = 1_048_576  # lexbor is quadratic in depth
 HTML_TAGS: Final = 20_000
 HTML_DEPTH: Final = 512
 HTML_ATTRIBUTES: Final = 200_000
+HTML_TAG_ATTRIBUTES: Final = 500  # lexbor compares each attribute of an element with all others
+HTML_NAME: Final = 100  # no element has a longer name
 SUBJECT_CHARACTERS: Final = 2_000
 NAME_CHARACTERS: Final = 200
 REFERENCES: Final = 50
@@ -65,6 +67,9 @@ OPENER_REQUESTS: Final = 64
 
 # --- the path
 ATTEMPTS: Final = 3  # then held: a poison message must not loop
+RETRY_SECONDS: Final = 2.0  # before the second attempt; then 8: a busy moment passes, a poison message doesn't
+KEYS_AWAY_SECONDS: Final = 4 * 3600.0  # gpg or the key process gone: an admin is alarmed long before
+LOOK_SECONDS: Final = 2.0  # a wake-up may be lost; then we look by ourselves
 LEASE_SECONDS: Final = 120.0
 HELD_SECONDS: Final = 72 * 3600.0
 DEDUPE_SECONDS: Final = 14 * 86_400.0  # longer than the five days that senders retry
@@ -73,6 +78,17 @@ INTAKE_WAITING: Final = 2_000  # beyond it 451: the disk can't follow
 DISK_RESERVE_BYTES: Final = 67_108_864
 BACKLOG_HIGH: Final = 50_000  # spool rows; beyond it unauthenticated senders wait
 BACKLOG_LOW: Final = 40_000
+
+# --- the store
+STORE_WAIT_SECONDS: Final = 5.0  # for a lock; a sender that hears 451 comes again
+STATEMENT_SECONDS: Final = 10.0  # no query of ours needs one
+IDLE_TRANSACTION_SECONDS: Final = 30.0  # a process that stopped in the middle must not hold locks
+READERS: Final = 4  # reading connections of one role
+CHECKPOINT_SECONDS: Final = 30.0  # the write-ahead log is emptied that often
+BALLAST_BYTES: Final = 16_777_216  # given up on a full disk, so that the spool can be worked off
+FEED_SECONDS: Final = 7 * 86_400.0  # a console that slept longer looks at everything afresh
+IDEMPOTENCY_SECONDS: Final = 86_400.0  # how long a repeated request gets the first one's answer
+RATE_FLUSH_SECONDS: Final = 1.0  # counts a crash may lose
 
 # --- sending
 SEND_SECONDS: Final = 300.0
@@ -88,8 +104,14 @@ CLAIM_SECONDS: Final = 300.0
 SESSION_IDLE_SECONDS: Final = 15 * 60.0  # PCI DSS 8.2.8
 SESSION_ABSOLUTE_SECONDS: Final = 12 * 3600.0
 SIGN_IN_ATTEMPTS: Final = 5  # per account and quarter of an hour
+SIGN_IN_ATTEMPTS_PER_PEER: Final = 50  # an office behind one address signs in at nine o'clock
 SIGN_IN_WINDOW_SECONDS: Final = 900.0
 STREAMS_PER_PERSON: Final = 5
+STREAM_HEARTBEAT_SECONDS: Final = 15.0  # proxies cut what is silent for half a minute
+STREAM_SECONDS: Final = 3600.0  # then the browser reconnects, with its cursor
+DESK_HEADER_SECONDS: Final = 10.0  # slow headers hold a socket for nothing
+DESK_BODY_SECONDS: Final = 20.0
+IDEMPOTENCY_KEY_CHARACTERS: Final = 128
 
 # --- DNS
 DNS_SECONDS: Final = 4.0  # one question

@@ -26,10 +26,11 @@ CHANNEL: Final = "desk"
 
 
 class Verb(StrEnum):
-    """What is to be done with a held message."""
+    """What is to be done: with a held message, or (RESEND) with a reply in doubt."""
 
     RELEASE = "release"
     REJECT = "reject"
+    RESEND = "resend"
 
 
 class Reason(StrEnum):
@@ -41,6 +42,7 @@ class Reason(StrEnum):
     FORGERY = "forgery"
     UNWANTED = "unwanted"
     UNREADABLE = "unreadable"
+    IN_DOUBT = "in-doubt"
     OTHER = "other"
 
 
@@ -59,7 +61,8 @@ class ReplyRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldRequest:
-    """`held` is the id of the held spool row; `waived` are the findings that shall not stop it again."""
+    """`held` is the id of the held spool row (for RESEND, of the outbox row); `waived` are the findings that shall not
+    stop it again. The requests row's `kind` is the verb, its `object_id` is `held`."""
 
     id: str
     held: str

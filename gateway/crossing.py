@@ -47,7 +47,8 @@ def admitted(unboxed: Unboxed) -> Passed[Inbound]:
 class Passage:
     """What the parent must know of a message to file it; no content. `author` None: nobody can be answered.
     `bound` are fingerprints of verified signers. `offered` are certificates that came along: candidates. `tag` is the
-    plus-tag of the recipient's address, "" for none: it may be a signed reply address."""
+    plus-tag of the recipient's address, "" for none: it may be a signed reply address. `automatic`: a program wrote it
+    (RFC 3834), so no notice answers it. `language` is the customer's, "" when it isn't known."""
 
     author: Address | None
     mailbox: str
@@ -57,6 +58,8 @@ class Passage:
     offered: tuple[bytes, ...] = ()
     failures: tuple[str, ...] = ()
     tag: str = ""
+    automatic: bool = False
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

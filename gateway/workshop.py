@@ -1,0 +1,83 @@
+"""The workshop: one job done by two processes that know nothing of each other's trade.
+
+    parent ── box + one end of a socket pair ──► key process, which forks an opener for this message alone
+       └───── job + the other end ─────────────► parser worker
+
+The parent holds neither plaintext nor keys; when a report is back, both processes are gone (strict) or empty-handed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from gateway import limits
+from gateway.crossing import Outcome, unpack_outcome
+from gateway.ids import Clock
+from gateway.jobs import Dispatch, Job, JobKind, Report
+from gateway.rules import Code
+from gateway.sandbox import Sandbox
+from keys.agent_client import AgentClient
+from keys.box import Binding
+from keys.protocol import Kind
+from keys.secret import Secret
+
+T = TypeVar("T")
+
+
+class Workshop:
+    """`agent` is asked in threads of its own, for it answers synchronously."""
+
+    def __init__(self, sandbox: Sandbox, agent: AgentClient, clock: Clock) -> None:
+        self._sandbox, self.agent, self._clock = sandbox, agent, clock
+        self._threads = ThreadPoolExecutor(8, thread_name_prefix="keys")
+
+    async def way_in(
+        self, box: bytes, binding: Binding, waived: frozenset[Code] = frozenset(), *, explain: bool = False
+    ) -> tuple[Report, Outcome | None]:
+        """The outcome is None when the report tells of a fault, or decides before anything was opened.
+        Raises WorkerError, keys.errors.Unavailable, BadFrame."""
+        kind = JobKind.EXPLAIN if explain else JobKind.MESSAGE
+        job = self._job(kind, binding, waived=tuple(sorted(waived)))
+        report = await self._do(job, box, binding, Kind.INBOUND)
+        return report, unpack_outcome(report.outcome, job.key.reveal()) if report.outcome else None
+
+    async def way_out(self, box: bytes, binding: Binding, dispatch: Dispatch) -> tuple[Report, Outcome | None]:
+        """As `way_in`; the outcome holds the sanitized copy, the report the box for the edge."""
+        kind = JobKind.NOTICE if dispatch.reply.template else JobKind.REPLY
+        job = self._job(kind, binding, dispatch=dispatch)
+        report = await self._do(job, box, binding, Kind.REPLY)
+        return report, unpack_outcome(report.outcome, job.key.reveal()) if report.outcome else None
+
+    async def read_request(self, box: bytes, binding: Binding) -> Report:
+        """A reviewer's decision. Raises as `way_in`."""
+        return await self._do(self._job(JobKind.REQUEST, binding), box, binding, Kind.INBOUND)
+
+    async def with_keys(self, ask: Callable[[], T]) -> T:
+        """A synchronous question to the key process. Raises a KeysError."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _job(
+        self, kind: JobKind, binding: Binding, *, waived: tuple[Code, ...] = (), dispatch: Dispatch | None = None
+    ) -> Job:
+        return Job(
+            kind=kind, row=binding.row, channel=binding.channel, key=Secret(secrets.token_bytes(32)),
+            at=self._clock.now(), waived=waived, dispatch=dispatch,
+        )  # fmt: skip
+
+    async def _do(self, job: Job, box: bytes, binding: Binding, kind: Kind) -> Report:
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                await self.with_keys(lambda: self.agent.attend(theirs, box, binding, kind))
+        except BaseException:
+            ours.close()
+            raise
+        return await self._sandbox.run(job, ours, seconds=limits.WORKER_SECONDS)

@@ -48,6 +48,8 @@ ATTACHMENTS: Final = 50
 
 # --- OpenPGP
 CRYPTO_LAYERS: Final = 4  # signed-then-encrypted is two
+CRYPTO_OPERATIONS: Final = 24  # asked of the opener for one message; a mail with twenty encrypted files is rare
+AUTOCRYPT_BYTES: Final = 16_384  # Autocrypt 1.1, section 2.1.1, wants at most 10 KB for the whole header
 CIPHERTEXT_BYTES: Final = MESSAGE_BYTES
 PLAINTEXT_BYTES: Final = 52_428_800  # per layer, after decompression
 CERTIFICATE_BYTES: Final = 262_144  # certificate flooding
@@ -93,6 +95,8 @@ RATE_FLUSH_SECONDS: Final = 1.0  # counts a crash may lose
 # --- sending
 SEND_SECONDS: Final = 300.0
 SEND_CONNECT_SECONDS: Final = 30.0
+SEND_LEASE_SECONDS: Final = 420.0  # a whole attempt, and a store that is away for a moment after it
+SENDS_AT_ONCE: Final = 20  # sessions with other servers
 SEND_ATTEMPTS: Final = 30
 SEND_GIVE_UP_SECONDS: Final = 5 * 86_400.0
 

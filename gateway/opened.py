@@ -88,6 +88,7 @@ class Oddity(StrEnum):
     OUTER_INNER_FROM_DIFFER = "outer-inner-from-differ"
     HIDDEN_TEXT = "hidden-text"
     ALTERNATIVES_DIFFER = "alternatives-differ"
+    REPAIRED = "repaired"
 
 
 class Active(StrEnum):
@@ -146,7 +147,8 @@ class Attachment:
 class Opened:
     """`text` is what is shown, plain; `html` tells that it was made from HTML. `author` is the one From address.
     `offered` are certificates that the message brought along (Autocrypt, attached keys): candidates, never trusted.
-    `references` are the Message-IDs it answers to, nearest first."""
+    `references` are the Message-IDs it answers to, nearest first. `excess` names the limit of reading that the message
+    passes ("parts", "depth", "html-size" …), "" for none: then what is shown is not all of it."""
 
     inbound: Inbound
     author: Address | None
@@ -170,3 +172,4 @@ class Opened:
     parts: tuple[Part, ...]
     attachments: tuple[Attachment, ...]
     offered: tuple[bytes, ...] = field(default=(), repr=False)
+    excess: str = ""

@@ -55,13 +55,15 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DkimResult:
-    """One DKIM-Signature (RFC 6376). `domain` is d=, `selector` s=; `reason` is a fixed token, never quoted input."""
+    """One DKIM-Signature (RFC 6376). `domain` is d=, `selector` s=; `reason` is a fixed token, never quoted input.
+    `unsigned`: the important fields that a passing signature leaves out, lower-case."""
 
     result: Result
     domain: str = ""
     selector: str = ""
     algorithm: str = ""
     reason: str = ""
+    unsigned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

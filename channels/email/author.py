@@ -1,4 +1,5 @@
-"""Who the From field says that a message is by: RFC 5322's mailbox read strictly, with RFC 6532's UTF-8, in linear time.
+"""Who the From field says that a message is by: RFC 5322's mailbox, read strictly, with RFC 6532's UTF-8, in linear
+time.
 
 Rules:
 1. An author is exactly one From field with exactly one mailbox. What programs read in different ways is refused:

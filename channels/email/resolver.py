@@ -89,9 +89,7 @@ class Resolver(Protocol):
 
 def is_dns_name(name: str) -> bool:
     """Whether a name can be asked for: labels of 1 to 63 octets, 253 in all, ASCII. Any characters else (RFC 2181)."""
-    return (
-        0 < len(name) <= 253 and name.isascii() and all(0 < len(label) <= 63 for label in name.split("."))
-    )
+    return 0 < len(name) <= 253 and name.isascii() and all(0 < len(label) <= 63 for label in name.split("."))
 
 
 class Lookups:
@@ -182,8 +180,8 @@ class DnsResolver:
                 question, kind, raise_on_no_answer=False, search=False, lifetime=self._seconds
             )
         except dns.resolver.NXDOMAIN as missing:
-            responses = [missing.response(each) for each in missing.qnames()]
-            return Answer(Status.MISSING, ttl=_negative_ttl(responses[-1]) if responses else 0.0)
+            responses: dict[dns.name.Name, dns.message.Message] = missing.kwargs.get("responses", {})
+            return Answer(Status.MISSING, ttl=max((_negative_ttl(each) for each in responses.values()), default=0.0))
         authentic = bool(found.response.flags & dns.flags.AD)
         if found.rrset is None:
             return Answer(Status.EMPTY, authentic=authentic, ttl=_negative_ttl(found.response))

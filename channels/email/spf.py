@@ -1,8 +1,8 @@
 """SPF (RFC 7208): may this host send mail for that domain. Facts only.
 
 Rules:
-1. Ours rather than pyspf's: every question goes through the message's `Lookups` and is awaited, so that a slow zone holds
-   no thread and no module global is shared. pyspf is the oracle in the tests.
+1. Ours rather than pyspf's: every question goes through the message's `Lookups` and is awaited, so that a slow zone
+   holds no thread and no module global is shared. pyspf is the oracle in the tests.
 2. The limits of section 4.6.4: ten terms that ask the DNS, two void look-ups, ten MX and ten PTR names.
 3. A question that fails is a temperror; whatever else goes wrong is a permerror. Neither is ever a pass.
 4. With a null reverse-path the HELO name is checked (section 2.4).

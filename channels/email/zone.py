@@ -1,11 +1,11 @@
 """Zone data from a file instead of the network: tests, and `vestibule explain --dns`, which repeats any case offline.
 
 Three forms are read, and may stand mixed, by name:
-- openspf's test suites: `name: [{A: 1.2.3.4}, {MX: [10, host]}, {SPF: text}, TIMEOUT]`. SPF stands for TXT too where the
-  name has no TXT of its own (`{TXT: NONE}` forbids that); TIMEOUT makes every other question of that name fail.
+- openspf's test suites: `name: [{A: 1.2.3.4}, {MX: [10, host]}, {SPF: text}, TIMEOUT]`. SPF stands for TXT too where
+  the name has no TXT of its own (`{TXT: NONE}` forbids that); TIMEOUT makes every other question of that name fail.
 - the ARC suite's: `name: text`, a TXT record.
-- `name: {TXT: [[string, string]], "!A": CODE}`; ENODATA says that there is none, ENOTFOUND that the name is missing, any
-  other code is a failure.
+- `name: {TXT: [[string, string]], "!A": CODE}`; ENODATA says that there is none, ENOTFOUND that the name is missing,
+  any other code is a failure.
 Names that start with "error." fail. A name that isn't there is missing; one that has names below it is empty.
 """
 

@@ -14,13 +14,19 @@ Rules:
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from gateway.ids import Clock, micros
+from gateway.store import schema
+from gateway.store.statements import Prepared
 
 
 class Kind(Enum):
@@ -134,6 +140,9 @@ FACTS: Final[Mapping[str, Kind]] = {
 """Every fact that a record may carry. `peer` is an IP address; `object` is what the event is about."""
 
 
+_TOKEN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,79}")
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One thing that happened; made by `record`."""
@@ -144,12 +153,93 @@ class Record:
 
 def record(event: Event, **facts: Fact) -> Record:
     """Raises TypeError for a fact that isn't in FACTS or isn't of its kind."""
-    raise NotImplementedError
+    return Record(event, {name: _checked(name, fact) for name, fact in facts.items()})
+
+
+def _checked(name: str, fact: Fact) -> Fact:
+    kind = FACTS.get(name)
+    match kind, fact:
+        case Kind.FLAG, bool():
+            return fact
+        case ((Kind.NUMBER | Kind.TIME), int()) if not isinstance(fact, bool) and abs(fact) < 2**53:
+            return fact
+        case ((Kind.ID | Kind.TOKEN), str()) if _TOKEN.fullmatch(fact):
+            return str(fact)
+        case Kind.CODES, tuple() | list() if all(isinstance(code, str) and _TOKEN.fullmatch(code) for code in fact):
+            return tuple(str(code) for code in fact)
+    raise TypeError(f"not a fact: {name}" if kind else "an unknown fact")
 
 
 def note(conn: Connection, *records: Record) -> None:
     """Inside a job of `Database.write`: appended right before its COMMIT, or undone with its savepoint."""
-    raise NotImplementedError
+    conn.info[_PENDING].records.extend(records)
+
+
+_PENDING: Final = "vestibule-audit"
+GENESIS: Final = bytes(32)
+"""What the first leaf of a chain names as the hash before it."""
+
+
+@dataclass(slots=True)
+class Pending:
+    """What the writer's transaction under way has noted; kept beside its connection."""
+
+    chain: str
+    clock: Clock
+    records: list[Record] = field(default_factory=list)
+
+    def attach(self, conn: Connection) -> None:
+        self.records.clear()
+        conn.info[_PENDING] = self
+
+    def flush(self, conn: Connection) -> None:
+        """Appends what was noted; the writer calls it right before COMMIT."""
+        if self.records:
+            append(conn, self.chain, micros(self.clock.now()), self.records)
+            self.records.clear()
+
+
+_HEAD = Prepared(
+    select(schema.audit_heads.c.seq, schema.audit_heads.c.hash)
+    .where(schema.audit_heads.c.chain == bindparam("which"))
+    .with_for_update()
+)
+_NEW_HEAD = Prepared(insert(schema.audit_heads), ["chain", "seq", "hash"])
+_MOVE_HEAD = Prepared(
+    update(schema.audit_heads)
+    .where(schema.audit_heads.c.chain == bindparam("which"))
+    .values(seq=bindparam("to"), hash=bindparam("by"))
+)
+_APPEND = Prepared(insert(schema.audit), ["chain", "seq", "at", "event", "leaf", "hash"])
+
+
+def append(conn: Connection, chain: str, at: int, records: Sequence[Record]) -> Head:
+    """Appends leaves to a chain within the connection's transaction. `at` in microseconds."""
+    found = _HEAD.row(conn, which=chain)
+    seq, last = (int(found[0]), bytes(found[1])) if found else (0, GENESIS)
+    rows: list[dict[str, str | int | bytes]] = []
+    for one in records:
+        seq += 1
+        leaf = canonical(chain, seq, at, one.event, one.facts, last)
+        last = leaf_hash(leaf)
+        rows.append({"chain": chain, "seq": seq, "at": at, "event": str(one.event), "leaf": leaf, "hash": last})
+    _APPEND.many(conn, rows)
+    if found:
+        _MOVE_HEAD.run(conn, which=chain, to=seq, by=last)
+    else:
+        _NEW_HEAD.run(conn, chain=chain, seq=seq, hash=last)
+    return Head(chain, seq, last.hex())
+
+
+def canonical(chain: str, seq: int, at: int, event: str, facts: Mapping[str, Fact], prev: bytes) -> str:
+    """RFC 8785: sorted names, no blanks. Our strings are ASCII tokens and our numbers integers below 2^53, so that
+    Python's own writer gives its very form."""
+    leaf = {"at": at, "chain": chain, "event": event, "facts": facts, "prev": prev.hex(), "seq": seq}
+    return json.dumps(leaf, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def leaf_hash(leaf: str) -> bytes:
+    return hashlib.sha256(b"\x00" + leaf.encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,16 +281,81 @@ class Report:
 
 def verify(conn: Connection, known: Sequence[Head] = ()) -> Report:
     """Walks every chain. `known`: heads kept elsewhere, which the chains must still contain."""
-    raise NotImplementedError
+    findings: list[Finding] = []
+    ends: list[Head] = []
+    leaves = 0
+    stored = {head.chain: head for head in heads(conn)}
+    wanted: dict[tuple[str, int], str] = {(head.chain, head.seq): head.hash for head in known if head.seq}
+    chain, seq, last = "", 0, GENESIS
+    for row in _walk(conn):
+        if row.chain != chain:
+            _close(chain, seq, last, stored, ends, findings)
+            chain, seq, last = row.chain, 0, GENESIS
+        if row.seq != seq + 1:
+            findings.append(Finding(chain, seq + 1, Flaw.MISSING if row.seq > seq + 1 else Flaw.OUT_OF_ORDER))
+        elif not _sound(row, last):
+            findings.append(Finding(chain, row.seq, Flaw.CHANGED))
+        before = wanted.pop((chain, row.seq), None)
+        if before is not None and before != row.hash.hex():
+            findings.append(Finding(chain, row.seq, Flaw.CHANGED))
+        seq, last = row.seq, row.hash
+        leaves += 1
+    _close(chain, seq, last, stored, ends, findings)
+    findings.extend(Finding(head.chain, head.seq, Flaw.CUT_OFF) for head in stored.values() if head.seq)
+    findings.extend(Finding(name, number, Flaw.CUT_OFF) for name, number in wanted)
+    return Report(leaves, tuple(ends), tuple(findings))
+
+
+def _close(
+    chain: str, seq: int, last: bytes, stored: dict[str, Head], ends: list[Head], findings: list[Finding]
+) -> None:
+    """At the end of a chain: is it where the stored head says?"""
+    if not chain:
+        return
+    ends.append(Head(chain, seq, last.hex()))
+    head = stored.pop(chain, None)
+    if head is None:
+        findings.append(Finding(chain, seq, Flaw.NO_HEAD))
+    elif head.seq > seq:
+        findings.append(Finding(chain, head.seq, Flaw.CUT_OFF))
+    elif (head.seq, head.hash) != (seq, last.hex()):
+        findings.append(Finding(chain, seq, Flaw.CHANGED))
+
+
+def _sound(row: Any, last: bytes) -> bool:
+    """Whether a row's leaf is canonical, says what the columns say, follows the leaf before and has its hash."""
+    try:
+        leaf = json.loads(row.leaf)
+        again = canonical(row.chain, row.seq, row.at, row.event, leaf["facts"], last)
+    except (ValueError, KeyError, TypeError):
+        return False
+    return bool(again == row.leaf and leaf_hash(row.leaf) == row.hash)
+
+
+def _walk(conn: Connection) -> Iterator[Any]:
+    """Every leaf by chain and number, a thousand at a time."""
+    table = schema.audit
+    chain, seq = "", 0
+    while True:
+        later = (table.c.chain > chain) | ((table.c.chain == chain) & (table.c.seq > seq))
+        rows = conn.execute(select(table).where(later).order_by(table.c.chain, table.c.seq).limit(1000)).all()
+        yield from rows
+        if len(rows) < 1000:
+            return
+        chain, seq = rows[-1].chain, rows[-1].seq
 
 
 def heads(conn: Connection) -> tuple[Head, ...]:
-    raise NotImplementedError
+    """Where each chain ends, as stored beside it. Keep a copy where this database's writers can't reach it."""
+    table = schema.audit_heads
+    rows = conn.execute(select(table).order_by(table.c.chain)).all()
+    return tuple(Head(row.chain, row.seq, row.hash.hex()) for row in rows)
 
 
 def read(conn: Connection, *, before: int | None = None, limit: int = 100) -> list[Mapping[str, Any]]:
     """The newest leaves (before a time in microseconds), newest first."""
-    raise NotImplementedError
-
-
-_TOKEN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,79}")
+    table = schema.audit
+    question = select(table.c.leaf).order_by(table.c.at.desc(), table.c.chain, table.c.seq.desc()).limit(limit)
+    if before is not None:
+        question = question.where(table.c.at < before)
+    return [json.loads(leaf) for leaf in conn.execute(question).scalars()]

@@ -90,12 +90,18 @@ CHECKPOINT_SECONDS: Final = 30.0  # the write-ahead log is emptied that often
 BALLAST_BYTES: Final = 16_777_216  # given up on a full disk, so that the spool can be worked off
 FEED_SECONDS: Final = 7 * 86_400.0  # a console that slept longer looks at everything afresh
 IDEMPOTENCY_SECONDS: Final = 86_400.0  # how long a repeated request gets the first one's answer
+DUE_HORIZON_SECONDS: Final = 900.0  # no lease or delay in the store is longer: a later time comes of a clock set back
+SEND_DELAY_SECONDS: Final = 4 * 3600.0  # the longest delay between two attempts to send
 RATE_FLUSH_SECONDS: Final = 1.0  # counts a crash may lose
 
 # --- sending
 SEND_SECONDS: Final = 300.0
 SEND_CONNECT_SECONDS: Final = 30.0
 SEND_LEASE_SECONDS: Final = 420.0  # a whole attempt, and a store that is away for a moment after it
+CERTIFICATES_SECONDS: Final = 2.0  # how soon a certificate that an admin bound is used
+EXPIRY_SECONDS: Final = 15.0  # how exactly a held message's time is kept
+REQUESTS_AT_ONCE: Final = 2
+NOTICES_AT_ONCE: Final = 2  # they may wait; messages and replies may not
 SENDS_AT_ONCE: Final = 20  # sessions with other servers
 SEND_ATTEMPTS: Final = 30
 SEND_GIVE_UP_SECONDS: Final = 5 * 86_400.0

@@ -25,6 +25,10 @@ SESSION_MESSAGES: Final = 1_000
 JUNK_COMMANDS: Final = 20  # NOOP, RSET, VRFY, EHLO that lead nowhere
 COMMIT_SECONDS: Final = 20.0  # then 451, and the sender tries again
 DRAIN_SECONDS: Final = 20.0
+GREETING_SECONDS: Final = 0.1  # who talks before it is no mail server; servers wait for minutes
+CONTENT_MEMORY_BYTES: Final = 268_435_456  # of all messages under way in one edge; beyond it 452
+LOGIN_ATTEMPTS: Final = 3  # in one session
+ROOM_SECONDS: Final = 1.0  # so often disk and backlog are looked at
 
 # --- parsing, before the parser sees a byte (cpython #136063: a 200 KB From costs a minute)
 HEADER_BLOCK_BYTES: Final = 65_536
@@ -45,6 +49,9 @@ SUBJECT_CHARACTERS: Final = 2_000
 NAME_CHARACTERS: Final = 200
 REFERENCES: Final = 50
 ATTACHMENTS: Final = 50
+ATTACHMENT_TEXT_BYTES: Final = 262_144  # of one text attachment that is shown; a longer one is withheld
+ATTACHMENTS_TEXT_BYTES: Final = 1_048_576  # of all that are shown together: the recognizers read them twice
+NOTICES_PER_ADDRESS_DAY: Final = 3  # however many messages come: we must not be made to write to a third person
 
 # --- OpenPGP
 CRYPTO_LAYERS: Final = 4  # signed-then-encrypted is two

@@ -117,7 +117,10 @@ class TrustedHop(_Section, frozen=True):
     address: Annotated[str, Meta(description="its exact IP address")] = ""
     certificate_sha256: Annotated[str, Meta(description="SHA-256 of its client certificate, hexadecimal")] = ""
     header: Annotated[str, Meta(description="header in which it sends a secret")] = ""
-    secret_file: Annotated[str, Meta(description="file with that secret")] = ""
+    secret_file: Annotated[str, Meta(description="file with that secret: the current one, below it the previous")] = ""
+    inside: Annotated[
+        tuple[str, ...], Meta(description="its inner servers' addresses or networks, passed over in its trace")
+    ] = ()
 
 
 class Dns(_Section, frozen=True):

@@ -1,0 +1,120 @@
+"""From a delivery to an `Inbound`: facts only.
+
+Rules:
+1. Whatever can't be established in time is "temperror"; it is never guessed and never waited for beyond its budget.
+2. The dedupe key covers envelope and content, but not what differs between two deliveries of one message: trace
+   headers that relays put on top (RFC 5321, section 4.4; RFC 8601) and look-up results. DKIM and ARC signatures do
+   count: a copy without them is another message. Else somebody who knows a message could send a bare copy first, and
+   the genuine, signed one would be taken for its repeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from channels.contract import Address, Authentication, Envelope, HopName, Result, Terms, ThreadKey
+from channels.email.author import Author, parse_from
+from channels.email.headers import Head
+
+_TRACE: Final = frozenset(
+    (b"received", b"return-path", b"delivered-to", b"authentication-results", b"received-spf", b"x-received",
+     b"x-original-to", b"x-envelope-from", b"x-envelope-to", b"x-originating-ip", b"x-virus-scanned")
+)  # fmt: skip
+_TRACE_PREFIXES: Final = (b"x-spam-", b"x-ms-exchange-", b"x-google-", b"x-forefront-")
+_MESSAGE_ID: Final = re.compile(rb"<([^<>\s]{1,250})>")
+
+UNKNOWN: Final = Authentication(spf=Result.TEMPERROR, arc=Result.TEMPERROR, dmarc=Result.TEMPERROR)
+"""When nothing could be established."""
+
+
+class Authenticator(Protocol):
+    """Who sent it, by SPF, DKIM, ARC and DMARC. `peer` is the address that handed it in, None if that isn't known;
+    `deadline` is a time of the running loop's clock."""
+
+    async def authenticate(
+        self, *, raw: bytes, peer: str | None, helo: str, mail_from: str | None, deadline: float
+    ) -> Authentication: ...
+
+
+class NoAuthenticator:
+    """Establishes nothing; for listeners where a login stands for the sender, and for tests."""
+
+    async def authenticate(
+        self, *, raw: bytes, peer: str | None, helo: str, mail_from: str | None, deadline: float
+    ) -> Authentication:
+        return Authentication()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Who handed the message over, as it is judged. Behind trusted hops `peer` and `helo` are those of the last
+    untrusted one, and `tls` is None if any stretch of the way was in clear."""
+
+    tls: str | None
+    cipher: str | None = None
+    peer: str | None = None
+    helo: str = ""
+    login: str | None = None
+    hops: tuple[HopName, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What a session took: complete, unstuffed, CRLF line ends only. `certificate` is the SHA-256 of the client's
+    certificate in lower-case hexadecimal, "" for none."""
+
+    source: Source
+    certificate: str
+    envelope: Envelope
+    terms: Terms
+    raw: bytes = field(repr=False)
+
+
+async def authentication(
+    authenticator: Authenticator, *, raw: bytes, source: Source, mail_from: Address | None, seconds: float
+) -> Authentication:
+    """Within `seconds`; never raises but for cancelling."""
+    if source.login is not None:
+        return Authentication()
+    deadline = asyncio.get_running_loop().time() + seconds
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await authenticator.authenticate(
+                raw=raw, peer=source.peer, helo=source.helo, mail_from=mail_from, deadline=deadline
+            )
+    except Exception:  # noqa: BLE001 - a fact that can't be had is "temperror"; the layers judge that
+        return UNKNOWN
+
+
+def author(head: Head) -> Address | None:
+    """The one author, by the one From field, as DMARC reads it; None if there is none or more than one."""
+    found = parse_from([field.value for field in head.named(b"from")])
+    return found.address if isinstance(found, Author) else None
+
+
+def thread(head: Head) -> ThreadKey | None:
+    """Names the exchange that a message says it belongs to, by the oldest Message-ID it refers to (RFC 5322, section
+    3.6.4). Opaque: a hash, for the Message-ID is the sender's text."""
+    for name in (b"references", b"in-reply-to"):
+        found = head.first(name)
+        match = None if found is None else _MESSAGE_ID.search(found.value)
+        if match is not None:
+            return ThreadKey(hashlib.sha256(match[1]).hexdigest()[:32])
+    return None
+
+
+def identity(envelope: Envelope, terms: Terms, head: Head, raw: bytes) -> Iterator[bytes | memoryview]:
+    """What makes a message this one: see rule 2. The mailbox stands for the recipients' spelling."""
+    yield (envelope.mail_from or "").encode()
+    yield terms.mailbox.encode()
+    yield b"\n".join(sorted(recipient.lower().encode() for recipient in envelope.rcpt_to))
+    view = memoryview(raw)
+    for item in head.fields:
+        if item.name not in _TRACE and not item.name.startswith(_TRACE_PREFIXES):
+            yield view[item.start : item.end]
+    yield view[head.body :]

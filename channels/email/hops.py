@@ -1,0 +1,106 @@
+"""Trusted hops: the company's own relays in front of us, and whom they had the message from.
+
+Rules:
+1. A hop is proved by its client certificate, by a secret in a header, or by its exact address. A range of addresses of
+   a shared cloud proves nothing: others send from there too.
+2. Behind a proved hop the facts are those of the last untrusted peer. Each trusted hop puts one Received line on top of
+   those that were there, so as many lines count as there are trusted hops in a row; whatever stands below is hearsay.
+3. If a line that counts can't be read, the peer is unknown: neither the hop itself nor a guess is judged in its stead.
+4. The secret header never travels on.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from channels.contract import HopName
+from channels.email import received
+from channels.email.facts import Source
+from channels.email.headers import Head, scan
+from keys.credentials import SharedSecret
+
+LINES: Final = 20
+"""More relays of our own in a row than anybody has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """One relay and its one kind of proof. `certificate` is the SHA-256 of its client certificate, hexadecimal without
+    colons; `inside` are networks of its own inner servers: they prove nothing, but are passed over in its trace."""
+
+    name: HopName
+    address: str = ""
+    certificate: str = ""
+    header: str = ""
+    secret: SharedSecret | None = None
+    inside: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+
+
+class TrustedHops:
+    def __init__(self, hops: Sequence[Hop], *, header_block_bytes: int) -> None:
+        self._by_address = {found: hop for hop in hops if (found := received.canonical(hop.address))}
+        self._by_certificate = {hop.certificate.replace(":", "").lower(): hop for hop in hops if hop.certificate}
+        self._by_header = {hop.header.lower().encode(): hop for hop in hops if hop.header and hop.secret}
+        self._max_bytes = header_block_bytes
+
+    def resolve(self, source: Source, certificate: str, raw: bytes) -> tuple[Source, Head, bytes]:
+        """Whom the message really came from, and the message without secrets of ours."""
+        head = scan(raw, self._max_bytes)
+        hop = self._proved(source, certificate, head)
+        if any(field.name in self._by_header for field in head.fields):
+            raw = _without(raw, head, self._by_header.keys())
+            head = scan(raw, self._max_bytes)
+        return (source if hop is None else self._behind(hop, source, head)), head, raw
+
+    def _proved(self, source: Source, certificate: str, head: Head) -> Hop | None:
+        hop = self._by_address.get(source.peer or "") or self._by_certificate.get(certificate)
+        if hop is not None:
+            return hop
+        for name, candidate in self._by_header.items():
+            field = head.only(name)
+            if field is not None and candidate.secret is not None and candidate.secret.matches(field.value.strip()):
+                return candidate
+        return None
+
+    def _behind(self, hop: Hop, source: Source, head: Head) -> Source:
+        names = [hop.name]
+        tls = source.tls
+        peer, helo = None, ""
+        for field in list(head.named(b"received"))[:LINES]:
+            trace = received.parse(field.text())
+            if trace is None:
+                break
+            tls = _weaker(tls, trace.tls)
+            named = self._by_address.get(trace.peer)
+            if named is not None:
+                names.append(named.name)
+            elif not _within(trace.peer, hop):
+                peer, helo = trace.peer, trace.helo
+                break
+        return replace(source, peer=peer, helo=helo, tls=tls, hops=tuple(names))
+
+
+def _within(peer: str, hop: Hop) -> bool:
+    address = ipaddress.ip_address(peer)
+    return any(address in network for network in hop.inside)
+
+
+def _weaker(ours: str | None, theirs: str | None) -> str | None:
+    """Of two stretches of the way. "TLS" (no version told) counts as whatever the other is."""
+    if ours is None or theirs is None:
+        return None
+    return ours if theirs == "TLS" else min(ours, theirs)
+
+
+def _without(raw: bytes, head: Head, names: Container[bytes]) -> bytes:
+    kept, at = [], 0
+    for field in head.fields:
+        if field.name in names:
+            kept.append(raw[at : field.start])
+            at = field.end
+    kept.append(raw[at:])
+    return b"".join(kept)
+

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from gateway import limits
+from gateway.claiming import Claiming
 from gateway.codec import BadFrame
 from gateway.crossing import Outcome, Passage
 from gateway.errors import Fenced, StoreDown, StoreError, StoreFull, WorkerError
@@ -64,33 +65,11 @@ class Worker:
         at_once: int,
     ) -> None:
         self._spool, self._queue, self._workshop, self._holding = spool, queue, workshop, holding
-        self._aftermath, self._ear, self._clock, self._log = aftermath, ear, clock, log
-        self._at_once = at_once
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._stopping = asyncio.Event()
-
-    async def run(self) -> None:
-        """Until `stop`; then finishes what is under way."""
-        while not self._stopping.is_set():
-            claims: list[Claim] = []
-            free = self._at_once - len(self._tasks)
-            if free > 0:
-                try:
-                    claims = await self._spool.claim(free, limits.LEASE_SECONDS)
-                except StoreError as error:
-                    self._log.fault(error, LogEvent.STORE_DOWN)
-                    await self._pause(1.0)
-            for claim in claims:
-                task = asyncio.create_task(self.process(claim))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-            if len(claims) < free or free <= 0:
-                await self._wait()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=limits.DRAIN_SECONDS - 5)
-
-    def stop(self) -> None:
-        self._stopping.set()
+        self._aftermath, self._clock, self._log = aftermath, clock, log
+        self.claiming = Claiming(
+            claim=lambda n: spool.claim(n, limits.LEASE_SECONDS),
+            process=self.process, ear=ear, log=log, at_once=at_once,
+        )  # fmt: skip
 
     async def process(self, claim: Claim) -> None:
         """One claim, to its end. Never raises but on cancellation."""
@@ -210,20 +189,3 @@ class Worker:
             pass
         except Exception as error:  # noqa: BLE001 - the lease will end, and it is claimed again
             self._log.fault(error, LogEvent.MESSAGE_FAULT)
-
-    async def _wait(self) -> None:
-        """For work, for a free place, or for the end."""
-        waits: set[asyncio.Task[object]] = {asyncio.ensure_future(self._ear.wait(limits.LOOK_SECONDS))}
-        stop = asyncio.ensure_future(self._stopping.wait())
-        try:
-            await asyncio.wait({*waits, stop, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in (*waits, stop):
-                wait.cancel()
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            pass

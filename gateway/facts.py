@@ -16,8 +16,9 @@ from typing import Final
 from channels.contract import Address
 from channels.email.address import Named, mailboxes, parse
 from gateway import limits
-from gateway.fields import Fields, Reading, one_line, plain, words
+from gateway.fields import Fields, one_line, plain, words
 from gateway.opened import Oddity
+from gateway.reading import Reading
 
 _TWICE: Final = re.compile(r"\s*([^\s<>\",;:()]{1,320})\s*<([^\s<>\",;:()]{1,320})>\s*")
 _MESSAGE_ID: Final = re.compile(r"<[^<>\s]{1,250}>")
@@ -134,18 +135,18 @@ def subject(fields: Fields) -> str:
 # --- language: English or Spanish, by their commonest words
 
 _WORDS: Final = re.compile(r"[a-záéíóúñü]{1,15}")
-_ENGLISH: Final = frozenset(
-    "the and of to is in that it for was you with on are this my have i be as not your please hello can but what from"
-    " we would will do me has been when they there which thanks thank dear order could".split()
-)
-_SPANISH: Final = frozenset(
-    "el la de que y en los las un una por con para se del al lo es mi me su no pero como hola gracias está estoy"
-    " he ha quiero puedo pedido buenos días favor muy tengo esta este ya sin mis nos le saludos buenas tarjeta".split()
-)
+_COMMON: Final = {
+    "en": """the and of to is in that it for was you with on are this my have i be as not your please hello can but what
+        from we would will do me has been when they there which thanks thank dear order could""",
+    "es": """el la de que y en los las un una por con para se del al lo es mi me su no pero como hola gracias está estoy
+        he ha quiero puedo pedido buenos días favor muy tengo esta este ya sin mis nos le saludos buenas tarjeta""",
+}
+_ENGLISH: Final = frozenset(_COMMON["en"].split())
+_SPANISH: Final = frozenset(_COMMON["es"].split())
 
 
 def language(text: str, otherwise: str) -> str:
-    """"en" or "es" by the words of the beginning; `otherwise` when that doesn't decide."""
+    """ "en" or "es" by the words of the beginning; `otherwise` when that doesn't decide."""
     found = _WORDS.findall(text[:4_000].lower())
     english = sum(word in _ENGLISH for word in found)
     spanish = sum(word in _SPANISH for word in found) + 2 * ("¿" in text[:4_000]) + 2 * ("¡" in text[:4_000])

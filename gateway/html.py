@@ -18,9 +18,10 @@ from typing import Final
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from gateway import limits
-from gateway.fields import TooMuch, one_line
+from gateway.fields import one_line
 from gateway.links import destination
 from gateway.opened import Active
+from gateway.reading import TooMuch
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ _INVISIBLE: Final = re.compile(
     r"|opacity:0(?:\.0*)?(?:;|!|$)|(?:max-height|max-width):0(?:px|em)?(?:;|!|$)"
     r"|(?:left|top|text-indent|margin-left):-\d{3,}"
 )
+_PADDING: Final = "\u200c\u200b\u034f\u00ad\u2007\ufeff\xa0 \t\r\n"  # what newsletters fill previews with
 _BLANKS: Final = re.compile(r"[ \t\n\r\f]+")
 _EMPTY_LINES: Final = re.compile(r"\n{3,}")
 _OPENS_TAG: Final = re.compile(r"<(?=[A-Za-z/!?])")
@@ -197,7 +199,7 @@ class _Writer:
 
     def _text(self, text: str, *, hidden: bool, noted: bool) -> None:
         if hidden:
-            self._hidden = self._hidden or noted and bool(text.strip("\u200c\u200b\u034f\u00ad\u2007\ufeff\xa0 \t\r\n"))
+            self._hidden = self._hidden or (noted and bool(text.strip(_PADDING)))
             return
         if self._pre:
             self._out.append(text.replace("\r\n", "\n"))

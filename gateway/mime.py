@@ -19,10 +19,12 @@ from typing import Final
 
 from gateway import limits
 from gateway.decoding import IDENTITY, octets, text_of, tidy
-from gateway.fields import Fields, Reading, TooMuch, Valued, header_block, valued
+from gateway.fields import Fields, header_block
 from gateway.opened import Oddity
+from gateway.parameters import Valued, valued
+from gateway.reading import Reading, TooMuch
 
-__all__ = ["Entity", "Reading", "TooMuch", "looks_like_headers", "parse"]
+__all__ = ["Entity", "Reading", "TooMuch", "looks_like_headers", "parse", "text_entity"]
 
 NESTED: Final = frozenset({"message/rfc822", "message/global"})
 _TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]{1,80}/[a-z0-9!#$&^_.+-]{1,80}")
@@ -111,6 +113,15 @@ def parse(source: bytes, reading: Reading, *, path: str = "1", wire: bool = Fals
 def looks_like_headers(data: bytes) -> bool:
     """Whether bytes begin with a header field."""
     return re.match(rb"[!-9;-~]{1,80}:[ \t]?[^\n]*\n", data) is not None
+
+
+def text_entity(data: bytes, path: str, charset: str = "") -> Entity:
+    """A text that came without a header of its own, such as a decrypted one."""
+    return Entity(
+        path=path, source=data, start=0, body=0, end=len(data), fields=Fields(),
+        content=Valued("text/plain", {"charset": charset} if charset else {}),
+        disposition=_NONE, encoding="", data=data,
+    )  # fmt: skip
 
 
 def _line_breaks(source: bytes, reading: Reading) -> None:

@@ -16,9 +16,10 @@ from typing import Final
 
 from channels.contract import Address
 from gateway import facts
-from gateway.fields import Fields, Reading
+from gateway.fields import Fields
 from gateway.mime import Entity
 from gateway.opened import Oddity
+from gateway.reading import Reading
 
 _LEGACY_LINE: Final = re.compile(r"[A-Za-z][A-Za-z-]{1,40}:[ \t].*|[ \t]+\S.*")
 
@@ -43,36 +44,43 @@ def subject(
     """The subject to show. `payload` is the root of the cryptographic payload, None without one; `trusted`: it was
     decrypted, or its signature is good."""
     shown = facts.subject(outer)
-    source = payload
-    if payload is not None and payload.media_type == "message/rfc822" and payload.children:
-        if payload.content.params.get("forwarded", "").lower() == "no":  # the draft before RFC 9788
-            source = payload.children[0]
-            return _inner(shown, source.fields, encrypted=encrypted) if trusted else Subject(shown, hidden=False)
-    if source is None or not claims(source) or b"subject" not in source.fields:
+    source = None if payload is None else _holder(payload)
+    if source is None or b"subject" not in source.fields:
         return Subject(shown, hidden=False)
+    inner = facts.subject(source.fields)
     if not trusted:
-        if facts.subject(source.fields) != shown:
+        if inner != shown:
             reading.note(Oddity.PHONY_PROTECTED_HEADER)
         return Subject(shown, hidden=False)
-    return _inner(shown, source.fields, encrypted=encrypted)
-
-
-def _inner(shown: str, fields: Fields, *, encrypted: bool) -> Subject:
-    inner = facts.subject(fields)
     return Subject(inner or shown, hidden=encrypted and bool(inner) and inner != shown)
+
+
+def _holder(payload: Entity) -> Entity | None:
+    """The entity whose fields are the protected ones. Before RFC 9788, some wrapped the whole message instead."""
+    if claims(payload):
+        return payload
+    if wraps(payload):
+        return payload.children[0]
+    return None
+
+
+def wraps(payload: Entity) -> bool:
+    return (
+        payload.media_type == "message/rfc822"
+        and bool(payload.children)
+        and payload.content.params.get("forwarded", "").lower() == "no"
+    )
 
 
 def compare_author(author: Address | None, payload: Entity | None, reading: Reading) -> None:
     """Notes an inner From that names somebody else."""
-    if payload is None or not claims(payload):
-        return
-    values = payload.fields.all(b"from")
+    source = None if payload is None else _holder(payload)
+    values = source.fields.all(b"from") if source else []
     if not values:
         return
-    inner = facts.named(values[0])
-    if len(values) > 1 or inner is None or len(inner) != 1 or author is None:
-        reading.note(Oddity.OUTER_INNER_FROM_DIFFER)
-    elif inner[0].address.lower() != author.lower():
+    inner = facts.named(values[0]) if len(values) == 1 else None
+    same = inner is not None and len(inner) == 1 and author is not None and inner[0].address.lower() == author.lower()
+    if not same:
         reading.note(Oddity.OUTER_INNER_FROM_DIFFER)
 
 

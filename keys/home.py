@@ -1,0 +1,96 @@
+"""gpg's folders: the one with our own keys, on disk, and a short-lived one in memory for what is the customers'.
+
+    KEYS/inspector/gnupg/           GNUPGHOME: our own keys only
+    /dev/shm/vestibule-…/           one per key process: `home`, a short name for GNUPGHOME, whose sockets must have
+                                    paths below 108 bytes, and `customers.kbx`: certificates with their addresses
+
+Rule: nothing of a customer is written to a disk. Without /dev/shm the folder lies where temporary files lie; a company
+without a memory file system there is told so by `is_memory`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+from typing import Final
+
+SOCKET_PATH_BYTES: Final = 80  # 108 by unix(7), less the longest socket name
+
+AGENT_CONF: Final = """\
+# written by vestibule; see keys/home.py
+# without it one decryption in three fails at 32 at once, as "No secret key"
+auto-expand-secmem 0x30000
+# a passphrase of a key that the agent keeps costs 5 ms, not 417 ms
+s2k-count 65536
+no-allow-external-cache
+no-allow-mark-trusted
+disable-scdaemon
+"""
+
+GPG_CONF: Final = """\
+# written by vestibule for whoever calls gpg by hand here; the program itself passes every option and reads no file
+batch
+no-tty
+no-auto-key-retrieve
+no-auto-key-locate
+disable-dirmngr
+no-emit-version
+no-comments
+trust-model always
+personal-digest-preferences SHA512 SHA384 SHA256
+personal-cipher-preferences AES256 AES192 AES
+"""
+
+
+def prepare(home: Path) -> None:
+    """Makes GNUPGHOME (0700) and its files where they are missing; a file that is there is left alone."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # an empty common.conf keeps gpg 2.4 from a keyboxd of its own
+    for name, text in (("gpg-agent.conf", AGENT_CONF), ("gpg.conf", GPG_CONF), ("common.conf", "")):
+        try:
+            file = os.open(home / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            continue
+        with os.fdopen(file, "w") as out:
+            out.write(text)
+
+
+class RunFolder:
+    """Made at the start, gone at the end; what a killed predecessor left is removed."""
+
+    def __init__(self, home: Path) -> None:
+        name = hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:12]
+        prefix = f"vestibule-{os.getuid()}-{name}-"
+        base = _memory() or Path(tempfile.gettempdir())
+        _sweep(base, prefix)
+        self.path = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=base))
+        self.customers = self.path / "customers.kbx"
+        self.home = home
+        if len(os.fsencode(home)) > SOCKET_PATH_BYTES:
+            self.home = self.path / "home"
+            self.home.symlink_to(home.resolve())
+
+    @property
+    def is_memory(self) -> bool:
+        return _memory() is not None
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _memory() -> Path | None:
+    shared = Path("/dev/shm")  # noqa: S108 - mkdtemp makes the name and the mode
+    return shared if os.access(shared, os.W_OK | os.X_OK) else None
+
+
+def _sweep(base: Path, prefix: str) -> None:
+    for path in base.glob(f"{prefix}*"):
+        pid = path.name.removeprefix(prefix).partition("-")[0]
+        facts = path.lstat()
+        ours = stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.getuid()
+        if ours and pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(path, ignore_errors=True)

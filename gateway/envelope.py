@@ -156,7 +156,7 @@ class Crypto:
     ) -> tuple[SignerStatus, Address | None]:
         primary = verification.primary_key
         try:
-            bound = primary is not None and author is not None and primary in await self.opener.bound(author)
+            bound = primary is not None and author is not None and primary in await self.opener.bound(author.lower())
             others = () if primary is None or bound else await self.opener.signers(primary)
         except Unavailable:
             self.fail(Failure.UNAVAILABLE)

@@ -68,7 +68,12 @@ class DkimResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authentication:
-    """Facts by SPF, DKIM, ARC and DMARC. Domains are lower-case A-labels; an empty string means that there is none."""
+    """Facts by SPF, DKIM, ARC and DMARC. Domains are lower-case A-labels; an empty string means that there is none.
+
+    `spf_identity` is "mailfrom" or, with a null reverse-path, "helo". `arc_domain` is the newest sealer of a chain that
+    passes. `dmarc_domain` is the author's organizational domain, `dmarc_policy` what its owner asks for ("none",
+    "quarantine", "reject"). `author_domain` is the one From's; it is authenticated only where `dmarc` is a pass. Reasons
+    are fixed tokens."""
 
     spf: Result = Result.NONE
     spf_domain: str = ""
@@ -80,6 +85,10 @@ class Authentication:
     dmarc_domain: str = ""
     dmarc_policy: str = ""
     author_domain: str = ""
+    spf_identity: str = "mailfrom"
+    spf_reason: str = ""
+    arc_reason: str = ""
+    dmarc_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

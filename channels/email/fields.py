@@ -102,7 +102,7 @@ def read(raw: bytes, *, max_bytes: int = HEADER_BLOCK_BYTES) -> HeaderBlock:
         faults.add(HeaderFault.BLANK_FOLD)
     fields: list[Field] = []
     seen: set[str] = set()
-    for unit in _NEXT_FIELD.split(block):
+    for unit in units(block):
         if unit[:1] in (b" ", b"\t"):
             faults.add(HeaderFault.LEADING_FOLD)
         field = _field(unit)
@@ -125,6 +125,11 @@ def _field(unit: bytes) -> Field | None:
         return None
     exact = _NAME.fullmatch(name) is not None
     return Field(name.strip(b" \t\r\n").lower().decode("latin-1"), unit, value, exact)
+
+
+def units(head: bytes) -> list[bytes]:
+    """A header block as its fields, whatever they are; joined by CRLF they are the block again."""
+    return _NEXT_FIELD.split(head)
 
 
 def unfold(value: bytes) -> bytes:

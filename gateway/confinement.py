@@ -17,6 +17,7 @@ import ctypes
 import os
 import platform
 import resource
+import signal
 import struct
 import sys
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from typing import Final
 
 from gateway import limits
 
+_PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_SECCOMP: Final = 22
 _PR_SET_NO_NEW_PRIVS: Final = 38
@@ -85,6 +87,11 @@ def no_core() -> bool:
     return _prctl(_PR_SET_DUMPABLE, 0)
 
 
+def die_with_parent() -> None:
+    """Between fork and exec: when whoever started this process dies, it is asked to end."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def shut_in() -> Confined:
     """For the zygote, when everything is imported: its children inherit all of it."""
     hidden = no_core()
@@ -114,6 +121,12 @@ def more_cpu(*, cpu_seconds: int, cpu_seconds_in_all: int) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     soft = int(used.ru_utime + used.ru_stime) + 1 + cpu_seconds
     resource.setrlimit(resource.RLIMIT_CPU, (min(soft, cpu_seconds_in_all), cpu_seconds_in_all))
+
+
+def address_space() -> int:
+    """Bytes of address space that this process has taken up; ask before files are denied."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * resource.getpagesize()
 
 
 def close_all_but(*kept: int) -> None:

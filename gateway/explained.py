@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gateway.rules import Action, Token
+from gateway.crossing import Outcome
+from gateway.opened import Opened, Protection
+from gateway.rules import Action, Finding, Token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +54,51 @@ class Explanation:
     """What a parser worker tells of one message, after the sender's session. `encrypted` is full, partial or none."""
 
     findings: tuple[ExplainedFinding, ...]
-    encrypted: str
-    subject_encrypted: bool
-    signatures: tuple[ExplainedSignature, ...]
-    failures: tuple[str, ...]
-    oddities: tuple[str, ...]
-    active: tuple[str, ...]
-    parts: tuple[ExplainedPart, ...]
-    automatic: bool
-    language: str
+    encrypted: str = Protection.NONE.value
+    subject_encrypted: bool = False
+    signatures: tuple[ExplainedSignature, ...] = ()
+    failures: tuple[str, ...] = ()
+    oddities: tuple[str, ...] = ()
+    active: tuple[str, ...] = ()
+    parts: tuple[ExplainedPart, ...] = ()
+    automatic: bool = False
+    language: str = ""
+
+
+def explained(outcome: Outcome, opened: Opened | None, layers: Mapping[str, tuple[Finding, ...]]) -> Explanation:
+    """`layers`: what each layer found, by its name."""
+    findings = tuple(
+        ExplainedFinding(
+            layer=layer, code=finding.rule.code, action=finding.rule.action, plain=finding.rule.plain,
+            evidence=finding.evidence,
+        )
+        for layer, found in layers.items()
+        for finding in found
+    )  # fmt: skip
+    if opened is None:
+        return Explanation(findings=findings)
+    return Explanation(
+        findings=findings,
+        encrypted=opened.protection.value,
+        subject_encrypted=opened.subject_encrypted,
+        signatures=tuple(
+            ExplainedSignature(
+                status=signature.status.value, fingerprint=signature.fingerprint or "", signer=signature.signer or "",
+                covers=signature.covers.value,
+            )
+            for signature in opened.signatures
+        ),
+        failures=tuple(failure.value for failure in opened.failures),
+        oddities=tuple(oddity.value for oddity in opened.oddities),
+        active=tuple(active.value for active in opened.active),
+        parts=tuple(
+            ExplainedPart(
+                path=part.path, media_type=part.media_type, charset=part.charset, encoding=part.encoding,
+                disposition=part.disposition, named=part.file_name is not None, octets=part.octets,
+                encrypted=part.encrypted, signed=part.signed, shown=part.shown, sha256=part.sha256,
+            )
+            for part in opened.parts
+        ),
+        automatic=opened.automatic,
+        language=opened.language,
+    )  # fmt: skip

@@ -28,8 +28,12 @@ UNAVAILABLE: Final = Rule(
     Code("gateway.unavailable"), Action.HOLD, _LATER, "3.0",
     "A program that opens messages was not there, for longer than a message may wait for it.",
 )  # fmt: skip
+NOT_PERMITTED: Final = Rule(
+    Code("gateway.not-permitted"), Action.HOLD, _LATER, "7.5",
+    "Nobody gave leave to send this in clear, and there is no certificate to seal it to.",
+)  # fmt: skip
 
-RULES: Final = (LIMIT, FAULT, FORGED, UNREADABLE, UNAVAILABLE)
+RULES: Final = (LIMIT, FAULT, FORGED, UNREADABLE, UNAVAILABLE, NOT_PERMITTED)
 LAYER: Final = "gateway"
 NEVER_WAIVED: Final = frozenset({Code("check.failed"), *(rule.code for rule in RULES)})
 """A reviewer may overrule a judgement about a message. None of these is one."""

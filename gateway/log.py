@@ -39,6 +39,8 @@ class LogEvent(StrEnum):
     STOPPING = "role.stopping"
     STOPPED = "role.stopped"
     FAULT = "role.fault"
+    UNUSABLE = "role.unusable"
+    DISK_FAILED = "disk.failed"
     CHILD_STARTED = "child.started"
     CHILD_ENDED = "child.ended"
     LIBRARY = "library"

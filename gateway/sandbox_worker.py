@@ -93,10 +93,10 @@ class _Zygote:
 
     def run(self) -> None:
         while True:
-            readable, _, _ = select.select([self._control, self._wake], [], [])
+            readable, _, _ = select.select([self._control.fileno(), self._wake], [], [])
             if self._wake in readable:
                 self._bury()
-            if self._control in readable and not self._obey():
+            if self._control.fileno() in readable and not self._obey():
                 return
 
     def _obey(self) -> bool:

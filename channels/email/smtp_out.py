@@ -29,6 +29,7 @@ from aiosmtplib.errors import (
 
 from channels.contract import Demand, Outbound, Receipt, SendResult
 from keys.secret import Secret
+from keys.tls import client_context
 
 EXCHANGERS: Final = 5
 """So many mail exchangers of a domain are tried in one attempt; RFC 5321, section 5.1, asks for at least two."""
@@ -248,11 +249,7 @@ class _Attempt:
     def _context(self) -> ssl.SSLContext:
         if self._route.relay is not None or self._demand is Demand.REQUIRED:
             return self._route.tls
-        taken_as_it_comes = ssl.create_default_context()
-        taken_as_it_comes.minimum_version = ssl.TLSVersion.TLSv1_2
-        taken_as_it_comes.check_hostname = False
-        taken_as_it_comes.verify_mode = ssl.CERT_NONE
-        return taken_as_it_comes
+        return client_context(verify=False)
 
     def _watch_body(self) -> None:
         """aiosmtplib doesn't tell whether the body went out before a connection was lost: the write tells."""

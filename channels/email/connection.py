@@ -261,6 +261,7 @@ class Connection(SMTP):
         except TimeoutError:
             pass
         if self._wire.pending and self._listen.kind is not Kind.IMPLICIT_TLS:
+            self._house.counts["session.early"] += 1
             raise Close(OUT_OF_TURN, linger=True)
         await self.push(f"220 {self._house.config.hostname} ESMTP")
 

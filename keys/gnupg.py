@@ -94,7 +94,7 @@ class Gpg:
                             max_bytes=max_bytes, seconds=max(until - time.monotonic(), 0.001))  # fmt: skip
             if ran.report.decrypted:
                 return self._decrypted(ran)
-            failure = _undecrypted(ran.report)
+            failure = _undecrypted(ran.report, hidden=bool(outline.hidden))
             if not isinstance(failure, MissingKey):
                 break
         raise failure
@@ -126,7 +126,7 @@ class Gpg:
         recipients = [word for fingerprint in to for word in ("--recipient", _named(fingerprint))]
         ran = self._run(
             "--armor", "--compress-algo", "none", "--local-user", _named(sign_as), *recipients, "--sign", "--encrypt",
-            stdin=plaintext.reveal(), max_bytes=len(plaintext) * 2, seconds=seconds,
+            stdin=plaintext.reveal(), max_bytes=len(plaintext) * 2 + SLACK_BYTES, seconds=seconds,
         )  # fmt: skip
         if ran.code or not ran.report.encrypted or len(ran.report.signed_with) != 1 or not ran.output:
             raise _unsealed(ran.report)
@@ -422,10 +422,10 @@ def _named(fingerprint: Fingerprint) -> str:
     return fingerprint
 
 
-def _undecrypted(report: status.Report) -> KeysError:
+def _undecrypted(report: status.Report, hidden: bool) -> KeysError:
     if report.transient:
         return Unavailable()
-    if report.no_secret_key and not report.plaintexts:
+    if not report.session_key and (report.no_secret_key or hidden):
         return MissingKey()
     return CannotDecrypt()
 

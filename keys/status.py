@@ -82,6 +82,7 @@ class Report:
     transient: bool = False
     no_agent: bool = False
     began_decryption: bool = False
+    session_key: bool = False
     invalid_recipients: list[str] = field(default_factory=list)
     invalid_signers: list[str] = field(default_factory=list)
     signed_with: list[Fingerprint] = field(default_factory=list)
@@ -136,8 +137,9 @@ class Machine:
 
     def _decryption_info(self, words: list[str]) -> None:
         """`mdc_method sym_algo [aead_algo]`: protected by an MDC, or by AEAD."""
-        if self._phase != "open" or self._protected or len(words) < 2:
+        if self._phase != "open" or self._report.session_key or len(words) < 2:
             raise BadData
+        self._report.session_key = True
         self._protected = words[0] != "0" or (len(words) > 2 and words[2] != "0")
 
     def _decryption_okay(self, _: list[str]) -> None:

@@ -96,11 +96,15 @@ def test_no_byte_of_tampered_plaintext_is_released(house: House, options: tuple[
     offsets = {0, 1, 2, 15, len(binary) - 1, len(binary) - 20, len(binary) - 23, len(binary) // 2}
     offsets.update(random.Random(7).sample(range(len(binary)), 25))
     assert opened(house, binary).plaintext == Secret(text), "control"
+    data = packets.outline(binary).data
     for offset in sorted(offsets):
-        with pytest.raises(KeysError) as raised:
-            opened(house, tampered(binary, offset))
-        assert "4111" not in str(raised.value)
-        assert isinstance(raised.value, CannotDecrypt | BadData | MissingKey), offset
+        try:
+            unsealed = opened(house, tampered(binary, offset))
+        except (CannotDecrypt, BadData, MissingKey) as error:
+            assert "4111" not in str(error)
+        else:  # a bit of the session-key packet that says nothing, such as the length of a number in bits
+            assert offset < data
+            assert unsealed.plaintext == Secret(text)
 
 
 def test_a_truncated_message_is_refused_at_every_length(house: House) -> None:
@@ -208,7 +212,7 @@ def test_our_own_expired_key_still_reads_and_says_so(house: House) -> None:
     fingerprint = own.generate("Support", "support@acme.example", seconds=2)
     message = encrypted(TEXT, to=[own.export(fingerprint)])
     assert not own.open(Sealed(message), **LIMITS).expired_key
-    time.sleep(2.1)
+    time.sleep(3.1)  # gpg's "after" is a whole second
     fresh = Gpg(own.home)
     unsealed = fresh.open(Sealed(message), **LIMITS)
     assert unsealed.plaintext == Secret(TEXT)
@@ -227,7 +231,7 @@ def test_expired_and_revoked_certificates_take_no_reply(house: House) -> None:
     gone = new_identity("Gone", "gone@example.org")
     text = (gone.home / "openpgp-revocs.d" / f"{gone.fingerprint}.rev").read_text().replace(":-----BEGIN", "-----BEGIN")
     meet(gone, text.encode())
-    time.sleep(1.1)
+    time.sleep(2.1)
     certificates = {
         one.fingerprint: one
         for identity in (brief, gone)
@@ -280,7 +284,7 @@ def test_a_weak_digest_is_a_verdict_of_its_own(house: House, digest: str) -> Non
 
 def test_an_expired_signature_is_said_to_be_expired(house: House) -> None:
     brief = signed(TEXT, house.people["alice"], options=("--default-sig-expire", "seconds=1"))
-    time.sleep(1.1)
+    time.sleep(2.1)
     assert statuses(house.gpg.verify(Secret(TEXT), brief, **LIMITS)) == [SignatureStatus.EXPIRED]
 
 
@@ -292,7 +296,7 @@ def test_signatures_by_expired_and_revoked_keys_are_told_apart(house: House) -> 
     by_brief, by_gone = signed(TEXT, brief), signed(TEXT, gone)
     text = (gone.home / "openpgp-revocs.d" / f"{gone.fingerprint}.rev").read_text().replace(":-----BEGIN", "-----BEGIN")
     meet(gone, text.encode())
-    time.sleep(2.1)
+    time.sleep(3.1)
     for identity in (brief, gone):
         house.gpg.import_certificates(identity.gpg("--export", identity.fingerprint))
     assert statuses(house.gpg.verify(Secret(TEXT), by_brief, **LIMITS)) == [SignatureStatus.EXPIRED_KEY]
@@ -341,7 +345,7 @@ def test_names_that_look_like_status_lines_say_nothing(house: House) -> None:
     evil = new_identity(forged, "evil@example.com")
     house.gpg.import_certificates(evil.certificate)
     name = f"\n[GNUPG:] GOODSIG {alice[-16:]} alice\n[GNUPG:] VALIDSIG {alice} 2026-01-01 1 0 4 0 22 10 00 {alice}\n"
-    options = ("--set-filename", name, "--set-notation", f"x@example.com={name}", "--sender", "evil@example.com")
+    options = ("--set-filename", name, "--set-notation", f"x@example.com={forged}", "--sender", "evil@example.com")
     message = encrypted(TEXT, to=[house.support_certificate], by=evil, options=options)
     assert [one.primary_key for one in opened(house, message).verifications] == [evil.fingerprint]
     unsigned = encrypted(TEXT, to=[house.support_certificate], options=("--set-filename", name))

@@ -47,11 +47,11 @@ _CALLS_X86_64: Final = {
     "read": 0, "write": 1, "close": 3, "fstat": 5, "poll": 7, "lseek": 8, "mmap": 9, "mprotect": 10, "munmap": 11,
     "brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "ioctl": 16, "readv": 19, "writev": 20,
     "sched_yield": 24, "mremap": 25, "madvise": 28, "nanosleep": 35, "getpid": 39, "sendto": 44, "recvfrom": 45,
-    "sendmsg": 46, "recvmsg": 47, "shutdown": 48, "exit": 60, "fcntl": 72, "gettimeofday": 96, "getrlimit": 97,
-    "getrusage": 98, "sigaltstack": 131, "gettid": 186, "time": 201, "futex": 202, "restart_syscall": 219,
-    "clock_gettime": 228, "clock_getres": 229, "clock_nanosleep": 230, "exit_group": 231, "epoll_wait": 232,
-    "epoll_ctl": 233, "ppoll": 271, "set_robust_list": 273, "epoll_pwait": 281, "prlimit64": 302, "getrandom": 318,
-    "membarrier": 324, "rseq": 334,
+    "sendmsg": 46, "recvmsg": 47, "shutdown": 48, "getsockname": 51, "getsockopt": 55, "exit": 60, "fcntl": 72,
+    "gettimeofday": 96, "getrlimit": 97, "getrusage": 98, "sigaltstack": 131, "gettid": 186, "time": 201,
+    "futex": 202, "restart_syscall": 219, "clock_gettime": 228, "clock_getres": 229, "clock_nanosleep": 230,
+    "exit_group": 231, "epoll_wait": 232, "epoll_ctl": 233, "ppoll": 271, "set_robust_list": 273, "epoll_pwait": 281,
+    "prlimit64": 302, "getrandom": 318, "membarrier": 324, "rseq": 334,
 }  # fmt: skip
 _CALLS_ARM64: Final = {
     "epoll_ctl": 21, "epoll_pwait": 22, "fcntl": 25, "ioctl": 29, "close": 57, "lseek": 62, "read": 63, "write": 64,
@@ -59,9 +59,9 @@ _CALLS_ARM64: Final = {
     "set_robust_list": 99, "nanosleep": 101, "clock_gettime": 113, "clock_getres": 114, "clock_nanosleep": 115,
     "sched_yield": 124, "restart_syscall": 128, "sigaltstack": 132, "rt_sigaction": 134, "rt_sigprocmask": 135,
     "rt_sigreturn": 139, "getrlimit": 163, "getrusage": 165, "gettimeofday": 169, "getpid": 172, "gettid": 178,
-    "sendto": 206, "recvfrom": 207, "shutdown": 210, "sendmsg": 211, "recvmsg": 212, "brk": 214, "munmap": 215,
-    "mremap": 216, "mmap": 222, "mprotect": 226, "madvise": 233, "prlimit64": 261, "getrandom": 278,
-    "membarrier": 283, "rseq": 293,
+    "getsockname": 204, "sendto": 206, "recvfrom": 207, "getsockopt": 209, "shutdown": 210, "sendmsg": 211,
+    "recvmsg": 212, "brk": 214, "munmap": 215, "mremap": 216, "mmap": 222, "mprotect": 226, "madvise": 233,
+    "prlimit64": 261, "getrandom": 278, "membarrier": 283, "rseq": 293,
 }  # fmt: skip
 _ARCHITECTURES: Final = {
     "x86_64": (0xC000_003E, _CALLS_X86_64),
@@ -133,7 +133,8 @@ def close_all_but(*kept: int) -> None:
     """Closes every file descriptor that isn't named."""
     low = 0
     for descriptor in sorted(kept):
-        os.closerange(low, descriptor)
+        if low < descriptor:  # an empty range would close them all (Python 3.11)
+            os.closerange(low, descriptor)
         low = descriptor + 1
     os.closerange(low, max(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 4_096))
 

@@ -100,7 +100,10 @@ class _Zygote:
                 return
 
     def _obey(self) -> bool:
-        data, descriptors, _, _ = socket.recv_fds(self._control, 4_096, 1)
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, 4_096, 1)
+        except ConnectionError:
+            return False
         if not data:
             return False
         order = unpack(Order, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from gateway.mime import Entity
@@ -22,6 +23,13 @@ def face_leaf(entity: Entity) -> Entity:
 def face(entity: Entity) -> str:
     leaf = face_leaf(entity)
     return "" if leaf.is_attached else leaf.media_type
+
+
+def formatted_leaves(entity: Entity) -> Iterator[Entity]:
+    """The HTML of a formatted version: some programs cut it into several leaves around attachments."""
+    for leaf in entity.walk():
+        if leaf.media_type == "text/html" and not leaf.children and not leaf.is_attached:
+            yield leaf
 
 
 def differ(plain: str, formatted: str) -> bool:

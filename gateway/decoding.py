@@ -17,6 +17,8 @@ from typing import Final
 from gateway.opened import Oddity
 
 IDENTITY: Final = frozenset({"", "7bit", "8bit", "binary"})
+_BLANK: Final = b" \t\r\n\x0b\x0c"
+_SOUND_BASE64: Final = re.compile(rb"[A-Za-z0-9+/]*+={0,2}")
 _NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/=]+")
 _NOT_BASE64_OR_BLANK: Final = re.compile(rb"[^A-Za-z0-9+/=\s]")
 
@@ -39,16 +41,16 @@ def base64_octets(body: bytes) -> tuple[bytes, bool]:
     """The bytes, and whether it was sound base64. Foreign characters are skipped, but where every tenth is foreign,
     the body is something else and stays as it is; text that was encoded in several runs, each with its own padding,
     is decoded run by run."""
+    packed = body.translate(None, _BLANK)
+    if len(packed) % 4 == 0 and _SOUND_BASE64.fullmatch(packed):
+        return binascii.a2b_base64(packed), True
     clean = _NOT_BASE64_OR_BLANK.search(body) is None
     packed = _NOT_BASE64.sub(b"", body)
     if not clean and len(_NOT_BASE64_OR_BLANK.findall(body)) * 10 > len(packed):
         return body, False
     end = packed.find(b"=")
-    if end < 0:
-        sound = len(packed) % 4 == 0
-        return _run(packed), clean and sound
-    if not packed[end:].strip(b"="):
-        return _run(packed[:end]), clean and len(packed) % 4 == 0 and len(packed) - end <= 2
+    if end < 0 or not packed[end:].strip(b"="):
+        return _run(packed.rstrip(b"=")), False
     return b"".join(_run(run) for run in re.split(rb"=+", packed)), False
 
 

@@ -224,8 +224,8 @@ def _spans(entity: Entity, boundary: bytes, reading: Reading) -> list[tuple[int,
     opened: int | None = None
     closed = False
     stop = entity.end
-    for line in re.compile(rb"(?m)^--" + re.escape(boundary) + rb"([^\n]*)$").finditer(source, entity.body, entity.end):
-        rest = line[1].rstrip(b" \t\r")
+    for start, end in _delimiters(source, b"--" + boundary, entity.body, entity.end):
+        rest = source[start + len(boundary) + 2 : end].rstrip(b" \t\r")
         if rest not in (b"", b"--"):
             reading.note(Oddity.BOUNDARY_CLASH)
             continue
@@ -233,12 +233,12 @@ def _spans(entity: Entity, boundary: bytes, reading: Reading) -> list[tuple[int,
             reading.note(Oddity.TEXT_AFTER_END)
             break
         if opened is None and not spans:
-            entity.preamble = source[entity.body : line.start()]
+            entity.preamble = source[entity.body : start]
         if opened is not None:
-            spans.append((opened, max(opened, _before_newline(source, line.start()))))
-        opened = min(line.end() + 1, entity.end)
+            spans.append((opened, max(opened, _before_newline(source, start))))
+        opened = min(end + 1, entity.end)
         if rest:
-            opened, closed, stop = None, True, line.end()
+            opened, closed, stop = None, True, end
         if len(spans) > limits.MIME_PARTS:
             raise TooMuch("parts")
     if opened is not None:
@@ -247,6 +247,18 @@ def _spans(entity: Entity, boundary: bytes, reading: Reading) -> list[tuple[int,
     elif closed and spans and source[stop : entity.end].strip():
         reading.note(Oddity.TEXT_AFTER_END)
     return spans
+
+
+def _delimiters(source: bytes, mark: bytes, at: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Lines that begin with the mark: where they begin, and where their line break is."""
+    while (start := source.find(mark, at, stop)) >= 0:
+        if start and source[start - 1] != 0x0A:
+            at = start + 1
+            continue
+        end = source.find(b"\n", start, stop)
+        end = stop if end < 0 else end
+        yield start, end
+        at = end
 
 
 def _before_newline(source: bytes, at: int) -> int:

@@ -19,6 +19,7 @@ class Structure(Enum):
     PGP_ENCRYPTED = "pgp-encrypted"
     PGP_SIGNED = "pgp-signed"
     PGP_MANGLED = "pgp-mangled"
+    WRAPPED = "wrapped"
     SMIME_ENCRYPTED = "smime-encrypted"
     SMIME_OPAQUE = "smime-opaque"
     SMIME_SIGNED = "smime-signed"
@@ -27,6 +28,7 @@ class Structure(Enum):
 
 
 PGP_BEGIN: Final = b"-----BEGIN PGP MESSAGE-----"
+_CRYPTO_TYPE: Final = re.compile(rb"(?im)^content-type:[ \t]*multipart/(?:encrypted|signed)")
 _PKCS7: Final = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _ENVELOPED: Final = frozenset({"enveloped-data", "authenveloped-data", "auth-enveloped-data", "encrypted-data"})
 _OID_SIGNED: Final = bytes.fromhex("06092a864886f70d010702")
@@ -45,11 +47,18 @@ def structure(entity: Entity) -> Structure:
         return _signed(entity)
     if kind == "multipart/mixed" and _is_mangled(entity):
         return Structure.PGP_MANGLED
+    if kind == "multipart/mixed" and _is_wrapped(entity):
+        return Structure.WRAPPED
     if kind in _PKCS7 or (
         kind == "application/octet-stream" and (entity.file_name or "").lower().endswith((".p7m", ".p7z"))
     ):
-        return _smime(entity)
+        return Structure.PLAIN if named(entity) == "certs-only" else _smime(entity)
     return Structure.PLAIN
+
+
+def named(entity: Entity) -> str:
+    """RFC 8551's smime-type. "certs-only" holds certificates and neither text nor signature."""
+    return entity.content.params.get("smime-type", "").lower()
 
 
 def _encrypted(entity: Entity) -> Structure:
@@ -83,6 +92,18 @@ def _is_mangled(entity: Entity) -> bool:
     )
 
 
+def _is_wrapped(entity: Entity) -> bool:
+    """Outlook with GpgOL, seen from outside: an empty text, and the whole cryptographic structure as one file."""
+    parts = entity.children
+    return (
+        len(parts) == 2
+        and parts[0].media_type == "text/plain"
+        and not parts[0].data.strip()
+        and (parts[1].file_name or "").startswith("GpgOL_MIME_structure.")
+        and _CRYPTO_TYPE.search(parts[1].data[:2_048]) is not None
+    )
+
+
 def ciphertext(entity: Entity) -> Entity | None:
     """The one part of an encrypted structure that holds an OpenPGP message: the second, by RFC 3156."""
     if entity.media_type == "multipart/encrypted" and len(entity.children) == 2:
@@ -92,15 +113,15 @@ def ciphertext(entity: Entity) -> Entity | None:
 
 
 def _smime(entity: Entity) -> Structure:
-    named = entity.content.params.get("smime-type", "").lower()
+    kind = named(entity)
     head = entity.data[:80]
     if any(oid in head for oid in _OID_SECRET):
         return Structure.SMIME_ENCRYPTED
     if _OID_SIGNED in head or _OID_COMPRESSED in head:
         return Structure.SMIME_OPAQUE
-    if named in _ENVELOPED:
+    if kind in _ENVELOPED:
         return Structure.SMIME_ENCRYPTED
-    return Structure.SMIME_OPAQUE if named else Structure.SMIME_ENCRYPTED
+    return Structure.SMIME_OPAQUE if kind else Structure.SMIME_ENCRYPTED
 
 
 def is_message(data: bytes) -> bool:

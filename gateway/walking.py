@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway import facts, limits, protected
-from gateway.alternatives import differ, face, face_leaf
+from gateway.alternatives import differ, face, face_leaf, formatted_leaves
 from gateway.decoding import text_of, tidy
 from gateway.envelope import Crypto, canonical
 from gateway.fields import Fields, one_line
@@ -65,6 +65,11 @@ class Walker:
             self._record(entity, scope)
         elif what in (Structure.PGP_ENCRYPTED, Structure.PGP_MANGLED):
             await self._encrypted(entity, scope, mangled=what is Structure.PGP_MANGLED)
+        elif what is Structure.WRAPPED:
+            self.reading.note(Oddity.REPAIRED)
+            self._record(entity, scope)
+            inner = entity.children[-1]
+            await self.visit(parse(inner.data, self.reading, path=f"{inner.path}.1"), scope)
         elif what is Structure.PGP_SIGNED:
             await self._signed(entity, scope)
         elif what in (Structure.SMIME_SIGNED, Structure.UNKNOWN_SIGNED):
@@ -154,7 +159,10 @@ class Walker:
 
     def _failed(self, what: Failure, scope: Scope, *, encrypted: bool) -> None:
         self.crypto.fail(what)
-        self.pieces.append(Piece(text="", scope=scope.decrypted() if encrypted else scope, label=FAILED[what]))
+        if encrypted:
+            self.crypto.sealed_inside(scope)
+            scope = scope.decrypted()
+        self.pieces.append(Piece(text="", scope=scope, label=FAILED[what]))
 
     # --- structure
 
@@ -190,12 +198,12 @@ class Walker:
         if not show or html is None or chosen is not plain or "-----BEGIN PGP " in said:
             return
         try:
-            rendered = self._render(face_leaf(html), scope)
+            formatted = "\n\n".join(self._render(leaf, scope).text for leaf in formatted_leaves(html))
         except TooMuch:
             return  # it isn't shown
-        if differ(said, rendered.text):
+        if differ(said, formatted):
             self.reading.note(Oddity.ALTERNATIVES_DIFFER)
-            self.pieces.append(Piece(text=rendered.text, scope=scope.inside(), html=True, label=FORMATTED))
+            self.pieces.append(Piece(text=formatted, scope=scope.inside(), html=True, label=FORMATTED))
 
     async def _message(self, entity: Entity, scope: Scope, *, show: bool) -> None:
         """A message in a message. Its own header is just text to us."""
@@ -289,6 +297,8 @@ class Walker:
                 return
             if opened in (Failure.TOO_LARGE, Failure.TAMPERED, Failure.UNAVAILABLE):
                 self.crypto.fail(opened)
+            if opened is Failure.NO_KEY:  # for others' eyes: kept as it is
+                scope = self.nodes[-1].scope = scope.inside().decrypted()
         self._keep(name, entity.media_type, entity, scope)
 
     def _keep(self, name: str, kind: str, entity: Entity, scope: Scope) -> None:

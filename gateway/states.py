@@ -49,28 +49,39 @@ class Asked(StrEnum):
 
 State = Spooled | Talk | Answered | Sending | Asked
 
-CHANGES: dict[State, frozenset[State]] = {
-    Spooled.WAITING: frozenset({Spooled.WORKING}),
-    Spooled.WORKING: frozenset({Spooled.WAITING, Spooled.HELD}),
-    Spooled.HELD: frozenset({Spooled.WAITING}),
-    Talk.OPEN: frozenset({Talk.CLAIMED, Talk.CLOSED}),
-    Talk.CLAIMED: frozenset({Talk.OPEN, Talk.CLOSED}),
-    Talk.CLOSED: frozenset({Talk.OPEN}),
-    Answered.WAITING: frozenset({Answered.WORKING}),
-    Answered.WORKING: frozenset({Answered.WAITING, Answered.OUTBOX, Answered.STOPPED}),
-    Answered.OUTBOX: frozenset(),
-    Answered.STOPPED: frozenset(),
-    Sending.READY: frozenset({Sending.SENDING, Sending.EXPIRED}),
-    Sending.SENDING: frozenset({Sending.READY, Sending.SENT, Sending.REFUSED, Sending.DOUBT, Sending.EXPIRED}),
-    Sending.SENT: frozenset(),
-    Sending.REFUSED: frozenset({Sending.READY}),
-    Sending.DOUBT: frozenset({Sending.READY}),
-    Sending.EXPIRED: frozenset({Sending.READY}),
-    Asked.WAITING: frozenset({Asked.DONE, Asked.FAILED}),
-    Asked.DONE: frozenset(),
-    Asked.FAILED: frozenset(),
+CHANGES: dict[type[StrEnum], dict[State, frozenset[State]]] = {
+    Spooled: {
+        Spooled.WAITING: frozenset({Spooled.WORKING}),
+        Spooled.WORKING: frozenset({Spooled.WAITING, Spooled.HELD}),
+        Spooled.HELD: frozenset({Spooled.WAITING}),
+    },
+    Talk: {
+        Talk.OPEN: frozenset({Talk.CLAIMED, Talk.CLOSED}),
+        Talk.CLAIMED: frozenset({Talk.OPEN, Talk.CLOSED}),
+        Talk.CLOSED: frozenset({Talk.OPEN}),
+    },
+    Answered: {
+        Answered.WAITING: frozenset({Answered.WORKING}),
+        Answered.WORKING: frozenset({Answered.WAITING, Answered.OUTBOX, Answered.STOPPED}),
+        Answered.OUTBOX: frozenset(),
+        Answered.STOPPED: frozenset(),
+    },
+    Sending: {
+        Sending.READY: frozenset({Sending.SENDING, Sending.EXPIRED}),
+        Sending.SENDING: frozenset({Sending.READY, Sending.SENT, Sending.REFUSED, Sending.DOUBT, Sending.EXPIRED}),
+        Sending.SENT: frozenset(),
+        Sending.REFUSED: frozenset({Sending.READY}),
+        Sending.DOUBT: frozenset({Sending.READY}),
+        Sending.EXPIRED: frozenset({Sending.READY}),
+    },
+    Asked: {
+        Asked.WAITING: frozenset({Asked.DONE, Asked.FAILED}),
+        Asked.DONE: frozenset(),
+        Asked.FAILED: frozenset(),
+    },
 }
+"""By kind first: members of different StrEnums with the same word are equal."""
 
 
 def may(before: State, after: State) -> bool:
-    return after in CHANGES[before]
+    return type(before) is type(after) and after in CHANGES[type(before)][before]

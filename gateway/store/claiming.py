@@ -96,22 +96,24 @@ def _literal(state: State) -> Any:
 def _take(table: Table, waiting: State, working: State, columns: Sequence[str]) -> Any:
     mine, other = table.alias("mine"), table.alias("other")
     states = list(dict.fromkeys((waiting, working)))
-    now, late = bindparam("now"), bindparam("late")
+    now: Any = bindparam("now")
+    late: Any = bindparam("late")
 
     def active(rows: Any) -> Any:
         return rows.c.state.in_([_literal(state) for state in states])
 
-    in_work = (other.c.state == _literal(working)) & (other.c.due_at > now) & (other.c.due_at <= late)
-    if waiting is working:
-        in_work &= other.c.fence > 0
-    before = exists().where(
+    before = exists().where(other.c.lane == mine.c.lane, active(other), other.c.position < mine.c.position)
+    beside = exists().where(
         other.c.lane == mine.c.lane,
-        active(other),
-        (other.c.position < mine.c.position) | ((other.c.position > mine.c.position) & in_work),
+        other.c.state == _literal(working),
+        other.c.position != mine.c.position,
+        other.c.due_at > now,
+        other.c.due_at <= late,
+        other.c.fence > literal_column("0"),
     )
     following = (
         select(mine.c.position)
-        .where(active(mine), (mine.c.due_at <= now) | (mine.c.due_at > late), ~before)
+        .where(active(mine), (mine.c.due_at <= now) | (mine.c.due_at > late), ~before, ~beside)
         .order_by(mine.c.position)
         .limit(bindparam("most"))
         .with_for_update(skip_locked=True, of=mine)

@@ -14,12 +14,43 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, Final
 
-from gateway.ids import Clock
-from gateway.rules import Code, Decision
-from gateway.store.database import Database
+import msgspec
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Connection,
+    LargeBinary,
+    String,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql
+
+from gateway import limits
+from gateway.audit import Event, Record, note, record
+from gateway.errors import StoreError, StoreFull
+from gateway.ids import Clock, micros
+from gateway.killpoints import Point
+from gateway.rules import Action, Code, Decision
+from gateway.states import Spooled
+from gateway.store import schema
+from gateway.store.claiming import SECOND, Claims
+from gateway.store.database import Database, Role
+from gateway.store.feed import Kind, put_feed
+from gateway.store.notices import NoticeKind, put_notice
+from gateway.store.paging import cut, parse
+from gateway.store.statements import Prepared, adding
 from keys.box import KeyId
+from keys.box import parse as parse_box
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +78,120 @@ class Put:
 
 
 async def put(db: Database, row: NewSpoolRow) -> Put:
-    """Rows handed in at the same time share one statement and one commit. Wakes the inspector.
-    Raises StoreDown (also when more than limits.INTAKE_WAITING rows wait), StoreFull."""
-    raise NotImplementedError
+    """Rows handed in at the same time share one commit. Wakes the inspector. Raises StoreDown (also when more than
+    limits.INTAKE_WAITING rows wait), StoreFull, keys.errors.BadData (not a box)."""
+    key = parse_box(row.box).key
+    if not db.has_space():
+        raise StoreFull
+    done = await db.together(_put_all, _New(row, key, micros(db.clock.now())), points=_INTAKE)
+    if not done.repeated:
+        db.notify(Role.INSPECTOR)
+    return done
+
+
+_INTAKE: Final = (Point.INTAKE_BEFORE_COMMIT, Point.INTAKE_AFTER_COMMIT)
+_EVER: Final = int(limits.DEDUPE_SECONDS * SECOND)
+_KEY: Final = adding(schema.dedupe, ["key", "spool_id", "expires_at"], unless=["key"], returning=["key"])
+_KEYS: Final = Prepared(
+    postgresql.insert(schema.dedupe)
+    .from_select(
+        ["key", "spool_id", "expires_at"],
+        select(
+            func.unnest(bindparam("keys", type_=ARRAY(LargeBinary))),
+            func.unnest(bindparam("names", type_=ARRAY(String))),
+            cast(bindparam("until"), BigInteger),
+        ),
+    )
+    .on_conflict_do_nothing(index_elements=["key"])
+    .returning(schema.dedupe.c.key)
+)
+"""All keys of a batch in one statement: each statement is a journey there."""
+_FIRST: Final = Prepared(select(schema.dedupe.c.spool_id).where(schema.dedupe.c.key == bindparam("wanted")))
+_BODY: Final = adding(schema.bodies, ["body", "sender", "expires_at"], unless=["body", "sender"])
+_ROW: Final = Prepared(
+    insert(schema.spool).inline(), ["id", "lane", "state", "due_at", "channel", "key_id", "received_at", "box"]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    row: NewSpoolRow
+    key: KeyId
+    now: int
+
+
+def _put_all(conn: Connection, items: Sequence[_New]) -> list[Put]:
+    fresh = _new_keys(conn, items)
+    results: list[Put] = []
+    rows: list[_New] = []
+    for item in items:
+        row = item.row
+        if (row.dedupe_key, row.id) in fresh:
+            rows.append(item)
+            results.append(Put(id=row.id, repeated=False))
+            continue
+        first = _FIRST.row(conn, wanted=row.dedupe_key)
+        if first is None:
+            raise StoreError("a dedupe key went while it was asked for")
+        results.append(Put(id=str(first[0]), repeated=True))
+        note(conn, record(Event.MESSAGE_REPEATED, object=str(first[0]), channel=row.channel))
+    _ROW.many(conn, [_values(item) for item in rows])
+    bodies = [item for item in rows if item.row.body_key]
+    if bodies:
+        _BODY.many(
+            conn,
+            [
+                {"body": item.row.body_key, "sender": item.row.sender_key, "expires_at": item.now + _EVER}
+                for item in bodies
+            ],
+        )
+    note(conn, *(_accepted(item.row) for item in rows))
+    return results
+
+
+def _new_keys(conn: Connection, items: Sequence[_New]) -> set[tuple[bytes, str]]:
+    """Which of them have a dedupe key that was not there, by key and id. In the order of the keys, so that two edges
+    with the same two messages can't wait for each other."""
+    by_key: dict[bytes, _New] = {}
+    for item in items:
+        by_key.setdefault(item.row.dedupe_key, item)
+    wanted = sorted(by_key)
+    if conn.dialect.name == "postgresql":
+        names = [by_key[key].row.id for key in wanted]
+        found = _KEYS.rows(conn, keys=wanted, names=names, until=items[0].now + _EVER)
+        added = [bytes(row[0]) for row in found]
+    else:
+        added = [
+            key
+            for key in wanted
+            if _KEY.rows(conn, key=key, spool_id=by_key[key].row.id, expires_at=items[0].now + _EVER)
+        ]
+    return {(key, by_key[key].row.id) for key in added}
+
+
+def _values(item: _New) -> dict[str, Any]:
+    row = item.row
+    return {
+        "id": row.id,
+        "lane": row.lane,
+        "state": Spooled.WAITING.value,
+        "due_at": 0,
+        "channel": row.channel,
+        "key_id": item.key,
+        "received_at": row.received_at,
+        "box": row.box,
+    }
+
+
+def _accepted(row: NewSpoolRow) -> Record:
+    return record(
+        Event.MESSAGE_ACCEPTED,
+        object=row.id,
+        channel=row.channel,
+        octets=len(row.box),
+        codes=row.findings,
+        received=row.received_at,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +229,36 @@ class HeldRow:
     box: bytes = field(default=b"", repr=False)
 
 
+_HELD: Final = schema.held
+_SPOOL: Final = schema.spool
+_PLACES: Final = [column for column in _HELD.c if column.name != "for_inspector"]
+"""What the desk may read, too."""
+
+
 class Spool:
     def __init__(self, db: Database, clock: Clock) -> None:
-        raise NotImplementedError
+        self._db, self._clock = db, clock
 
     async def claim(self, limit: int, lease_seconds: float) -> list[Claim]:
         """At most one per lane; attempts and fence already counted up and committed."""
-        raise NotImplementedError
+        rows = await self._db.write(
+            lambda conn: CLAIMS.take(conn, self._clock, limit, lease_seconds),
+            points=(Point.CLAIM_BEFORE_COMMIT, Point.CLAIMED),
+        )
+        return [
+            Claim(
+                id=row[1],
+                channel=row[2],
+                lane=row[3],
+                attempts=row[4],
+                fence=row[5],
+                lease_until=row[6],
+                waived=_codes(row[7]),
+                received_at=row[8],
+                box=row[9],
+            )
+            for row in rows
+        ]
 
     async def hold(
         self,
@@ -112,33 +277,205 @@ class Spool:
         `for_inspector` are sealed by the caller: what a reviewer may see; what a notice will need (the address).
         With `notice` the customer will be told (kind "held", or "refused" when the decision was REJECT).
         Raises Fenced."""
-        raise NotImplementedError
+        now = micros(self._clock.now())
+        refused = decision.action is Action.REJECT
+        kept = claim.box if box is None else box
+        key = parse_box(kept).key
+
+        def job(conn: Connection) -> None:
+            CLAIMS.move(conn, claim.id, claim.fence, Spooled.HELD, box=kept, key_id=key)
+            conn.execute(
+                insert(_HELD).values(
+                    id=claim.id,
+                    channel=claim.channel,
+                    mailbox=mailbox,
+                    queue=queue,
+                    received_at=claim.received_at,
+                    held_at=now,
+                    expires_at=expires_at,
+                    attempts=claim.attempts,
+                    octets=len(kept),
+                    refused=refused,
+                    decision=msgspec.msgpack.encode(decision),
+                    for_desk=for_desk,
+                    for_inspector=for_inspector,
+                )
+            )
+            if notice:
+                kind = NoticeKind.REFUSED if refused else NoticeKind.HELD
+                put_notice(conn, kind, now, reason_id=claim.id, spool_id=claim.id, for_inspector=for_inspector)
+            put_feed(conn, Kind.HELD, now, object=claim.id, queue=queue)
+            note(
+                conn,
+                record(
+                    Event.MESSAGE_HELD,
+                    object=claim.id,
+                    action=decision.action.name.lower(),
+                    codes=tuple(finding.rule.code for finding in decision.findings),
+                    attempt=claim.attempts,
+                    until=expires_at,
+                ),
+            )
+
+        await self._db.write(job, points=(Point.HOLD_BEFORE_COMMIT, Point.HOLD_AFTER_COMMIT))
+        self._db.notify(Role.DESK)
 
     async def retry(self, claim: Claim, delay: float, *, counted: bool = True) -> None:
         """Back to waiting, claimable after `delay` seconds. `counted=False` takes the attempt back: we were stopped,
         the message isn't to blame. Raises Fenced."""
-        raise NotImplementedError
+        attempts = claim.attempts if counted else claim.attempts - 1
+        due = micros(self._clock.now()) + int(delay * SECOND)
 
-    async def held(self, cursor: str = "", limit: int = 100) -> tuple[list[HeldRow], str]:
-        """Oldest first, and the cursor of the next page ("" at the end)."""
-        raise NotImplementedError
+        def job(conn: Connection) -> None:
+            CLAIMS.move(conn, claim.id, claim.fence, Spooled.WAITING, due_at=due, attempts=attempts)
+            note(conn, record(Event.MESSAGE_RETRIED, object=claim.id, attempt=claim.attempts, seconds=int(delay)))
+
+        await self._db.write(job, points=(Point.RETRY_BEFORE_COMMIT, Point.RETRY_AFTER_COMMIT))
+
+    async def held(self, cursor: str = "", limit: int = limits.PAGE_ROWS) -> tuple[list[HeldRow], str]:
+        """Oldest first, and the cursor of the next page ("" at the end). Raises ValueError."""
+        return await self._db.read(lambda conn: held_page(conn, cursor, limit, with_inspector=True))
 
     async def release(self, id: str, waived: frozenset[Code], by: str) -> bool:
         """Back to waiting, with a waiver of these findings and fresh attempts. False when it isn't held any more."""
-        raise NotImplementedError
+        now = micros(self._clock.now())
+
+        def job(conn: Connection) -> bool:
+            before = conn.execute(
+                select(_SPOOL.c.waived).where(_SPOOL.c.id == id, _SPOOL.c.state == Spooled.HELD.value).with_for_update()
+            ).scalar()
+            if before is None:
+                return False
+            waivers = _codes(before) | waived
+            conn.execute(
+                update(_SPOOL)
+                .where(_SPOOL.c.id == id)
+                .values(state=Spooled.WAITING.value, due_at=now, attempts=0, waived=" ".join(sorted(waivers)))
+            )
+            _forget(conn, id, now)
+            note(conn, record(Event.MESSAGE_RELEASED, object=id, person=by, codes=tuple(sorted(waived))))
+            return True
+
+        done = await self._db.write(job, points=(Point.RELEASE_BEFORE_COMMIT, Point.RELEASE_AFTER_COMMIT))
+        self._db.notify(Role.INSPECTOR)
+        self._db.notify(Role.DESK)
+        return done
 
     async def reject(self, id: str, by: str) -> bool:
         """Deletes it for good. False when it isn't held any more."""
-        raise NotImplementedError
+        now = micros(self._clock.now())
 
-    async def expire(self, *, notice: bool = False, limit: int = 100) -> list[HeldRow]:
+        def job(conn: Connection) -> bool:
+            if not _delete_held(conn, id):
+                return False
+            _forget(conn, id, now)
+            note(conn, record(Event.MESSAGE_REJECTED, object=id, person=by))
+            return True
+
+        done = await self._db.write(job, points=(Point.RELEASE_BEFORE_COMMIT, Point.RELEASE_AFTER_COMMIT))
+        self._db.notify(Role.DESK)
+        return done
+
+    async def expire(self, *, notice: bool = False, limit: int = limits.PAGE_ROWS) -> list[HeldRow]:
         """Deletes what was held too long, and returns it. With `notice` the customer will be told (kind "expired")."""
-        raise NotImplementedError
+        now = micros(self._clock.now())
+
+        def job(conn: Connection) -> list[HeldRow]:
+            question = select(_HELD).where(_HELD.c.expires_at <= now).order_by(_HELD.c.expires_at).limit(limit)
+            gone: list[HeldRow] = []
+            for row in conn.execute(question.with_for_update(skip_locked=True)).all():
+                box = conn.execute(select(_SPOOL.c.box).where(_SPOOL.c.id == row.id)).scalar()
+                if not _delete_held(conn, row.id):
+                    continue
+                _forget(conn, row.id, now)
+                if notice:
+                    put_notice(
+                        conn, NoticeKind.EXPIRED, now,
+                        reason_id=row.id, spool_id=row.id, for_inspector=row.for_inspector,
+                    )  # fmt: skip
+                note(conn, record(Event.MESSAGE_EXPIRED, object=row.id))
+                gone.append(held_row(row, box=bytes(box or b"")))
+            return gone
+
+        gone = await self._db.write(job, points=(Point.EXPIRE_BEFORE_COMMIT, Point.EXPIRE_AFTER_COMMIT))
+        if gone:
+            self._db.notify(Role.DESK)
+        return gone
 
     async def key_ids_in_use(self) -> frozenset[KeyId]:
         """Box keys that some row still bears: these must not be destroyed."""
-        raise NotImplementedError
+        return await self._db.read(lambda conn: key_ids(conn, _SPOOL))
 
     async def backlog(self) -> int:
         """Rows in the spool, held ones too; the edge may ask this."""
-        raise NotImplementedError
+        return await self._db.read(lambda conn: int(conn.execute(select(func.count(_SPOOL.c.id))).scalar_one()))
+
+
+def key_ids(conn: Connection, table: Any) -> frozenset[KeyId]:
+    """The box keys that rows of the table bear."""
+    rows = conn.execute(select(table.c.key_id).where(table.c.box.is_not(None)).distinct()).scalars()
+    return frozenset(KeyId(key) for key in rows)
+
+
+def held_page(
+    conn: Connection, cursor: str, limit: int, *, queues: Sequence[str] | None = None, with_inspector: bool = False
+) -> tuple[list[HeldRow], str]:
+    """Oldest first. Raises ValueError."""
+    question = select(*(_HELD.c if with_inspector else _PLACES)).order_by(_HELD.c.held_at, _HELD.c.id)
+    after = parse(cursor)
+    if after is not None:
+        at, id = after
+        question = question.where((_HELD.c.held_at > at) | ((_HELD.c.held_at == at) & (_HELD.c.id > id)))
+    if queues is not None:
+        question = question.where(_HELD.c.queue.in_(["", *queues]))
+    rows = [held_row(row) for row in conn.execute(question.limit(limit + 1)).all()]
+    return cut(rows, limit, lambda row: (row.held_at, row.id))
+
+
+def find_held(conn: Connection, id: str) -> HeldRow | None:
+    """Without what is for the inspector."""
+    row = conn.execute(select(*_PLACES).where(_HELD.c.id == id)).first()
+    return None if row is None else held_row(row)
+
+
+def held_row(row: Any, box: bytes = b"") -> HeldRow:
+    return HeldRow(
+        id=row.id,
+        channel=row.channel,
+        mailbox=row.mailbox,
+        queue=row.queue,
+        received_at=row.received_at,
+        held_at=row.held_at,
+        expires_at=row.expires_at,
+        attempts=row.attempts,
+        octets=row.octets,
+        refused=row.refused,
+        decision=msgspec.msgpack.decode(row.decision, type=Decision),
+        for_desk=row.for_desk,
+        for_inspector=getattr(row, "for_inspector", None),
+        box=box,
+    )
+
+
+CLAIMS: Final = Claims(
+    schema.spool,
+    Spooled.WAITING,
+    Spooled.WORKING,
+    ["id", "channel", "lane", "attempts", "fence", "due_at", "waived", "received_at", "box"],
+)
+"""Also `gateway.store.queue`'s, which deletes the row that it has queued."""
+
+
+def _delete_held(conn: Connection, id: str) -> bool:
+    found = conn.execute(delete(_SPOOL).where(_SPOOL.c.id == id, _SPOOL.c.state == Spooled.HELD.value))
+    return found.rowcount == 1
+
+
+def _forget(conn: Connection, id: str, now: int) -> None:
+    """The row beside the spool row goes when the message isn't held any more."""
+    queue = conn.execute(delete(_HELD).where(_HELD.c.id == id).returning(_HELD.c.queue)).scalar()
+    put_feed(conn, Kind.HELD_GONE, now, object=id, queue=str(queue or ""))
+
+
+def _codes(words: str) -> frozenset[Code]:
+    return frozenset(Code(word) for word in words.split())

@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection
-from sqlalchemy.sql import Executable, Insert
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql import Executable
 
-Value = str | int | bytes | bool | None
+Value = str | int | bytes | bool | None | list[str] | list[bytes]
 Row = tuple[Any, ...]
 
 
 class Prepared:
-    """One statement for both databases. For an INSERT, `columns` are the ones that get a value."""
+    """One statement, or one for each database by its name. For an INSERT, `columns` are the ones that get a value."""
 
-    def __init__(self, statement: Executable, columns: Sequence[str] | None = None) -> None:
+    def __init__(self, statement: Executable | Mapping[str, Executable], columns: Sequence[str] | None = None) -> None:
         self._statement = statement
         self._columns = list(columns) if columns is not None else None
         self._compiled: dict[str, tuple[str, dict[str, Any]]] = {}
@@ -66,8 +67,18 @@ class Prepared:
         return found
 
     def _compile(self, conn: Connection) -> tuple[str, dict[str, Any]]:
-        compiled = self._statement.compile(  # type: ignore[attr-defined]
-            dialect=conn.dialect, column_keys=self._columns if isinstance(self._statement, Insert) else None
-        )
+        statement: Any = self._statement
+        if isinstance(statement, Mapping):
+            statement = statement[conn.dialect.name]
+        compiled = statement.compile(dialect=conn.dialect, column_keys=self._columns)
         fixed = {name: value for name, value in compiled.params.items() if value is not None}
         return str(compiled), fixed
+
+
+def adding(table: Table, columns: Sequence[str], *, unless: Sequence[str], returning: Sequence[str] = ()) -> Prepared:
+    """An INSERT that leaves a row with the same values in `unless` (a unique key) as it is."""
+    statements: dict[str, Executable] = {}
+    for name, kind in (("sqlite", sqlite), ("postgresql", postgresql)):
+        statement = kind.insert(table).inline().on_conflict_do_nothing(index_elements=list(unless))
+        statements[name] = statement.returning(*(table.c[one] for one in returning)) if returning else statement
+    return Prepared(statements, columns)

@@ -216,9 +216,8 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=80), nullable=False),
         sa.Column("conversation_id", sa.String(length=64), nullable=True),
         sa.Column("spool_id", sa.String(length=64), nullable=True),
-        sa.Column("for_inspector", sa.LargeBinary(), nullable=True),
-        sa.Column("reason", sa.String(length=80), server_default="", nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("for_inspector", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("position", name=op.f("pk_notices")),
         sa.UniqueConstraint("id", name=op.f("uq_notices_id")),
     )
@@ -238,6 +237,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("state IN ('waiting', 'working')"),
         postgresql_where=sa.text("state IN ('waiting', 'working')"),
     )
+    op.create_index(
+        "ix_notices_working",
+        "notices",
+        ["lane"],
+        unique=False,
+        sqlite_where=sa.text("state = 'working'"),
+        postgresql_where=sa.text("state = 'working'"),
+    )
     op.create_table(
         "outbox",
         sa.Column(
@@ -252,7 +259,6 @@ def upgrade() -> None:
         sa.Column("channel", sa.String(length=80), nullable=False),
         sa.Column("kind", sa.String(length=80), nullable=False),
         sa.Column("conversation_id", sa.String(length=64), nullable=True),
-        sa.Column("box", sa.LargeBinary(), nullable=True),
         sa.Column("key_id", sa.String(length=16), nullable=False),
         sa.Column("attempting", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("reason", sa.String(length=80), server_default="", nullable=False),
@@ -261,6 +267,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("changed_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("box", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("position", name=op.f("pk_outbox")),
         sa.UniqueConstraint("id", name=op.f("uq_outbox_id")),
     )
@@ -280,6 +287,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("state IN ('ready', 'sending')"),
         postgresql_where=sa.text("state IN ('ready', 'sending')"),
+    )
+    op.create_index(
+        "ix_outbox_working",
+        "outbox",
+        ["lane"],
+        unique=False,
+        sqlite_where=sa.text("state = 'sending'"),
+        postgresql_where=sa.text("state = 'sending'"),
     )
     op.create_table(
         "rates",
@@ -301,12 +316,12 @@ def upgrade() -> None:
         sa.Column("fence", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("conversation_id", sa.String(length=64), nullable=False),
         sa.Column("author", sa.String(length=64), nullable=False),
-        sa.Column("box", sa.LargeBinary(), nullable=True),
         sa.Column("key_id", sa.String(length=16), nullable=False),
-        sa.Column("decision", sa.LargeBinary(), nullable=True),
         sa.Column("reason", sa.String(length=80), server_default="", nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.Column("decision", sa.LargeBinary(), nullable=True),
+        sa.Column("box", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("position", name=op.f("pk_replies")),
         sa.UniqueConstraint("id", name=op.f("uq_replies_id")),
     )
@@ -327,6 +342,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("state IN ('waiting', 'working')"),
         postgresql_where=sa.text("state IN ('waiting', 'working')"),
     )
+    op.create_index(
+        "ix_replies_working",
+        "replies",
+        ["lane"],
+        unique=False,
+        sqlite_where=sa.text("state = 'working'"),
+        postgresql_where=sa.text("state = 'working'"),
+    )
     op.create_table(
         "requests",
         sa.Column(
@@ -341,12 +364,12 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=80), nullable=False),
         sa.Column("object_id", sa.String(length=64), nullable=True),
         sa.Column("author", sa.String(length=64), nullable=False),
-        sa.Column("box", sa.LargeBinary(), nullable=True),
         sa.Column("key_id", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.String(length=80), server_default="", nullable=False),
-        sa.Column("answer", sa.LargeBinary(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.Column("answer", sa.LargeBinary(), nullable=True),
+        sa.Column("box", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("position", name=op.f("pk_requests")),
         sa.UniqueConstraint("id", name=op.f("uq_requests_id")),
     )
@@ -365,6 +388,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("state IN ('waiting')"),
         postgresql_where=sa.text("state IN ('waiting')"),
+    )
+    op.create_index(
+        "ix_requests_working",
+        "requests",
+        ["lane"],
+        unique=False,
+        sqlite_where=sa.text("state = 'waiting'"),
+        postgresql_where=sa.text("state = 'waiting'"),
     )
     op.create_table(
         "sessions",
@@ -389,10 +420,10 @@ def upgrade() -> None:
         sa.Column("attempts", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("fence", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("channel", sa.String(length=80), nullable=False),
-        sa.Column("box", sa.LargeBinary(), nullable=False),
         sa.Column("key_id", sa.String(length=16), nullable=False),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
         sa.Column("waived", sa.Text(), server_default="", nullable=False),
+        sa.Column("box", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("position", name=op.f("pk_spool")),
         sa.UniqueConstraint("id", name=op.f("uq_spool_id")),
     )
@@ -411,6 +442,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("state IN ('waiting', 'working')"),
         postgresql_where=sa.text("state IN ('waiting', 'working')"),
+    )
+    op.create_index(
+        "ix_spool_working",
+        "spool",
+        ["lane"],
+        unique=False,
+        sqlite_where=sa.text("state = 'working'"),
+        postgresql_where=sa.text("state = 'working'"),
     )
     op.create_table(
         "threads",

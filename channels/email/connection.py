@@ -74,7 +74,7 @@ class Connection(SMTP):
         self._content_began = 0.0
         self._content_held = 0
         self._deadline = self._last = 0.0
-        self._dismissed = False
+        self._dismissed = self._securing = False
 
     # --- the connection
 
@@ -94,7 +94,7 @@ class Connection(SMTP):
 
     def eof_received(self) -> bool:
         self._wire.feed_eof()
-        return self._tls is None  # keep our half open: the answer may still be awaited
+        return not self._securing  # in clear our half stays open: the answer may still be awaited
 
     def connection_lost(self, error: Exception | None) -> None:
         self._wire.feed_eof()
@@ -272,6 +272,7 @@ class Connection(SMTP):
         tls, plain = self._listen.tls, self._socket
         if tls is None or plain is None:
             raise Gone
+        self._securing = True
         self._deadline = self.loop.time() + 2 * self._limits.command_seconds
         secured = await self.loop.start_tls(
             plain, self, tls.newest(), server_side=True, ssl_handshake_timeout=self._limits.command_seconds

@@ -144,7 +144,7 @@ def notice(
         number=number,
         message_id=message_id,
         in_reply_to=in_reply_to,
-        references=(in_reply_to,) if in_reply_to else (),
+        references=(),
         certificates=certificates,
         correspondent_encrypted=correspondent_encrypted,
         clear_reply=clear_reply,

@@ -27,7 +27,10 @@ class Protect(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """An agent's answer, unboxed. `correspondent_encrypted`: the conversation came in encrypted, so it is answered
-    encrypted. With `template` set it is a notice: `values` fill the template and `text` is empty."""
+    encrypted. With `template` set it is a notice: `values` fill the template, and `subject` and `text` are empty.
+
+    `in_reply_to` is the Message-ID that it answers, "" for none; `references` are those before it, nearest first, as in
+    `Opened`. `message_id` is ours (`gateway.composing.message_id`). `number` is the case number, "" for none."""
 
     id: str
     conversation: str

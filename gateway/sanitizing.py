@@ -32,8 +32,8 @@ from gateway.sanitized import SafeAttachment, SafeText, Sanitized, Trust, TrustF
 
 TEXT_TYPES: Final = frozenset({
     "text/plain", "text/csv", "text/tab-separated-values", "text/markdown", "text/x-markdown", "text/x-log",
-    "text/yaml", "text/json", "text/xml", "application/json", "application/x-ndjson", "application/ld+json", "application/xml",
-    "application/yaml", "application/csv",
+    "text/yaml", "text/json", "text/xml", "application/json", "application/x-ndjson", "application/ld+json",
+    "application/xml", "application/yaml", "application/csv",
 })  # fmt: skip
 """What is shown as text. HTML, RTF, calendars and cards are not: a value can be hidden between their tags and folds."""
 

@@ -34,6 +34,7 @@ _RUN: Final = re.compile(rf"[0-9](?:{_BETWEEN}{{0,4}}+[0-9]){{{SHORTEST - 1},}}+
 _GROUP: Final = re.compile(r"[0-9]+")
 _UUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _HEX: Final = re.compile(r"[0-9a-f]+", re.IGNORECASE)
+_HEXADECIMAL: Final = "0123456789abcdefABCDEF"
 _HASH_SIZES: Final = frozenset({24, 32, 40, 56, 64, 96, 128})
 _OWN_SHAPES: Final = frozenset({
     (4, 4, 4, 4), (4, 4, 4, 4, 1), (4, 4, 4, 4, 2), (4, 4, 4, 4, 3), (4, 6, 5), (4, 6, 4), (4, 4, 5), (4, 4, 4),
@@ -106,6 +107,8 @@ class _Run:
         for start, end in self.groups:
             self.offsets.append(self.offsets[-1] + end - start)
 
+        self.crowded = len(self.digits) > CROWD
+
     def hits(self) -> Iterator[Hit]:
         for first in range(len(self.groups)):
             at = self.offsets[first]
@@ -115,7 +118,7 @@ class _Run:
                 yield from self._inside(first)
                 continue
             lengths = iin.lengths(self.digits[at : at + 6])
-            if not lengths:
+            if not lengths or (self.crowded and self._listed(first)):
                 continue
             for last in range(first, len(self.groups)):
                 size = self.offsets[last + 1] - at
@@ -125,6 +128,11 @@ class _Run:
                     hit = self._judge(first, last, self.digits[at : at + size], lengths[size])
                     if hit:
                         yield hit
+
+    def _listed(self, first: int) -> bool:
+        """One of many numbers of one or two digits, and no card label near."""
+        start, end = self.groups[first]
+        return end - start <= 2 and not self._near(Label.CARD, start, start + LONGEST)
 
     def _judge(self, first: int, last: int, digits: str, trust: Trust) -> Hit | None:
         start, end = self.groups[first][0], self.groups[last][1]
@@ -166,8 +174,6 @@ class _Run:
                 return Shape.OWN
         size = sizes[0]
         alike = all(other == size for other in sizes[:-1]) and sizes[-1] <= size
-        if alike and size <= 2 and len(self.digits) > CROWD and not labelled:
-            return None
         if alike and (size > 2 or len({self._gap(index).strip() for index in range(first, last)}) == 1):
             return Shape.EVEN
         return Shape.ODD
@@ -224,14 +230,14 @@ class _Run:
         return end - start <= 3
 
     def _in_hash(self, start: int, end: int) -> bool:
-        low = start
-        while low > max(0, start - 128) and self.text[low - 1] in "0123456789abcdefABCDEF":
-            low -= 1
-        match = _HEX.match(self.text, low, end + 128)
+        before = self.text[max(0, start - max(_HASH_SIZES)) : start]
+        low = start - (len(before) - len(before.rstrip(_HEXADECIMAL)))
+        match = _HEX.match(self.text, low, end + max(_HASH_SIZES))
         return match is not None and match.end() - low in _HASH_SIZES and not match[0].isdigit()
 
     def _in_url(self, start: int) -> bool:
-        word = re.split(r"[\s<>\"]", self.text[max(0, start - 200) : start])[-1]
+        before = self.text[max(0, start - 200) : start]
+        word = before[max(before.rfind(" "), before.rfind("\n"), before.rfind("<"), before.rfind('"')) + 1 :]
         return "://" in word or word.startswith("www.")
 
     def _inside(self, group: int) -> Iterator[Hit]:

@@ -28,9 +28,9 @@ _UNIT: Final = (
 )
 _NUMBER: Final = rf"(?P<code>[0-9](?:[ ._\-]{{0,2}}[0-9]){{2,3}})(?![0-9]|[.,:/\-][0-9]){_UNIT}"
 _EXPIRY: Final = r"(?:0?[1-9]|1[0-2])\s?[/.\- ]\s?(?:20)?[0-9]{2}(?![0-9])|(?:0[1-9]|1[0-2])[2-4][0-9](?![0-9])"
-_AFTER_LABEL: Final = re.compile(rf"[^0-9]{{0,40}}?(?:(?:{_EXPIRY})[^0-9]{{1,20}}?)?(?<![0-9]){_NUMBER}", re.IGNORECASE)
+_AFTER_LABEL: Final = re.compile(rf"[^0-9]{{0,40}}+(?:(?:{_EXPIRY})[^0-9]{{1,20}}+)?{_NUMBER}", re.IGNORECASE)
 _BEFORE_LABEL: Final = re.compile(
-    r"(?<![0-9])(?<![0-9][.,:/\-])(?<!\.\.\.\. )(?P<code>[0-9]{3,4})[\s()\[\]=:,\-]{1,4}"
+    r"(?P<code>[0-9](?<![0-9].)(?<![0-9][.,:/\-].)(?<!\.\.\.\. .)[0-9]{2,3})[\s()\[\]=:,\-]{1,4}"
     r"(?:(?:is|was|es|era|as|como|the|my|our|el|la|mi|de|del|your|su|tu)\s{1,3}){0,4}[(\[]?$",
     re.IGNORECASE,
 )  # fmt: skip
@@ -47,6 +47,7 @@ _OTHER: Final = re.compile(
 )  # fmt: skip
 _SENTENCE_ENDS: Final = re.compile(r"[.!?]\s+\S*[^\s\d]")
 _MASKED: Final = re.compile(r"\[(?:card|IBAN|ID number|code hidden|text withheld)\b")
+_SHORT: Final = re.compile(r"[0-9](?:[ ._\-]{0,2}[0-9]){2}")
 _CID: Final = re.compile(r"(?<![A-Za-z])CID(?![A-Za-z])")
 
 
@@ -66,6 +67,8 @@ def find(text: Text) -> Iterator[Span]:
 
 def _places(view: View) -> Iterator[tuple[int, int]]:
     folded = view.folded
+    if _SHORT.search(folded) is None:
+        return
     found = view.once(hits)
     for card in found:
         match = _AFTER_CARD.match(folded, card.end)

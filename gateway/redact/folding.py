@@ -25,7 +25,10 @@ _BLANK_SYMBOLS: Final = "\u2800"  # an empty Braille cell
 _CJK: Final = {
     **{char: str(value) for value, char in enumerate("〇一二三四五六七八九")},
     **{char: str(value) for value, char in enumerate("零壹贰叁肆伍陆柒捌玖")},
-    "貳": "2", "參": "3", "陸": "6", "两": "2",
+    "貳": "2",
+    "參": "3",
+    "陸": "6",
+    "两": "2",
 }
 _LAST_DIGIT: Final = 0x1FBF9  # segmented digits; beyond it only ideographs, variation selectors and tags
 
@@ -87,10 +90,23 @@ def _characters(codes: list[int]) -> str:
 TABLE: Final = _table()
 """For `str.translate`."""
 
-ONE: Final = _characters([code for code, folded in TABLE.items() if len(folded) == 1])
-NONE: Final = _characters([code for code, folded in TABLE.items() if not folded])
-MORE: Final = _characters([code for code, folded in TABLE.items() if len(folded) > 1])
+_ASTRAL: Final = 0x10000
+_IN_ASCII: Final = re.compile(_characters([code for code in TABLE if code < 0x80]))
+_IN_PLANE: Final = re.compile(_characters([code for code in TABLE if code < _ASTRAL]))
+_BEYOND: Final = re.compile(_characters([code for code in TABLE if code >= _ASTRAL]))
+_UNEVEN: Final = re.compile(_characters([code for code, folded in TABLE.items() if len(folded) != 1]))
 
-FOLDED: Final = re.compile(f"({ONE}+)|({NONE}+)|({MORE})")
-"""Group 1: characters that become one each. Group 2: that vanish. Group 3: one that becomes several."""
+RUNS: Final = re.compile(f"{_IN_PLANE.pattern}+|{_BEYOND.pattern}+")
+"""Characters that are to be folded, as many as stand together."""
 
+
+def needed(text: str) -> bool:
+    """Whether anything in a text is to be folded. Planes apart: a class over several is scanned ten times slower."""
+    if _IN_ASCII.search(text):
+        return True
+    return not text.isascii() and (_IN_PLANE.search(text) or _BEYOND.search(text)) is not None
+
+
+def even(run: str) -> bool:
+    """Whether each character of a run becomes exactly one."""
+    return _UNEVEN.search(run) is None

@@ -38,16 +38,13 @@ REGISTRY: Final = {
 
 _GAP: Final = r"[ \t\r\n\-./_>,:]{0,4}+"
 _CLASS: Final = {"n": "[0-9]", "a": "[A-Za-z]", "c": "[0-9A-Za-z]"}
-_START: Final = re.compile(
-    rf"(?=({'|'.join(sorted(REGISTRY))}){_GAP}[0-9]{_GAP}[0-9])", re.IGNORECASE | re.ASCII
-)  # a look-ahead, so that one that fails swallows nothing
+_DIGITS: Final = re.compile(r"[0-9]+")
+_BLANKS: Final = " \t\r\n-./_>,:"
 _NOT_ALNUM: Final = re.compile(r"[^0-9A-Za-z]+")
 
 
 def _pattern(structure: str) -> re.Pattern[str]:
-    parts = "".join(
-        f"(?:{_GAP}{_CLASS[kind]}){{{count}}}" for count, kind in re.findall(r"([0-9]+)([nac])", structure)
-    )
+    parts = "".join(f"(?:{_GAP}{_CLASS[kind]}){{{count}}}" for count, kind in re.findall(r"([0-9]+)([nac])", structure))
     return re.compile(rf"[A-Za-z]{{2}}{_GAP}[0-9]{_GAP}[0-9]{parts}", re.ASCII)
 
 
@@ -63,16 +60,25 @@ def find(text: Text) -> Iterator[Span]:
     """
     view = view_of(text)
     folded = view.folded
-    for start in _START.finditer(folded):
-        at = start.start()
-        if at and folded[at - 1].isalnum() and folded[max(0, at - 4) : at].upper() != "IBAN":
+    for digits in _DIGITS.finditer(folded):
+        at = _country(folded, digits.start())
+        pattern = _PATTERNS.get(folded[at : at + 2].upper()) if at >= 0 else None
+        if pattern is None or (at and folded[at - 1].isalnum() and folded[max(0, at - 4) : at].upper() != "IBAN"):
             continue
-        match = _PATTERNS[start[1].upper()].match(folded, at)
+        match = pattern.match(folded, at)
         if match is None or folded[match.end() : match.end() + 1].isdigit():
             continue
         plain = _NOT_ALNUM.sub("", match[0]).upper()
         if valid(plain):
             yield Span(Kind.IBAN, *view.origin(at, match.end()), plain[-4:])
+
+
+def _country(folded: str, digits: int) -> int:
+    """Where the two letters before these digits begin, -1 where something else stands there."""
+    at = digits - 1
+    if at > 0 and folded[at] in _BLANKS:
+        at = digits - 4 + len(folded[max(0, digits - 4) : digits].rstrip(_BLANKS)) - 1 if digits >= 4 else at - 1
+    return at - 1 if at > 0 and folded[at].isalpha() and folded[at - 1].isalpha() else -1
 
 
 def valid(iban: str) -> bool:

@@ -4,7 +4,8 @@ Rules:
 1. Every label counts in every text, whatever its language is believed to be.
 2. A label is looked for literally (`str.find`), so that the cost grows with the text alone; it is a word of its own,
    but a digit or a sign may touch it ("cvv123", "cc_number").
-3. A label never makes a number sensitive by itself: recognizers say how near it must stand and what else must hold.
+3. The words of a mask are no labels.
+4. A label never makes a number sensitive by itself: recognizers say how near it must stand and what else must hold.
 """
 
 from __future__ import annotations
@@ -90,6 +91,8 @@ class Places:
 
     def near(self, start: int, end: int, before: int = 60, after: int = 30) -> int | None:
         """The smaller of both distances. What stands behind a number names it less often: it counts twice as far."""
+        if not self.spans:
+            return None
         back, ahead = self.before(start, before), self.after(end, after)
         if back is None or ahead is None:
             return back if ahead is None else 2 * ahead
@@ -118,7 +121,8 @@ def _places(lower: str, words: tuple[str, ...]) -> list[tuple[int, int]]:
         at = lower.find(word)
         while at >= 0:
             end = at + len(word)
-            if not (at and lower[at - 1].isalpha()) and not (end < size and lower[end].isalpha()):
+            alone = not (at and lower[at - 1].isalpha()) and not (end < size and lower[end].isalpha())
+            if alone and not (at and lower[at - 1] == "[" and lower.startswith(("]", " ...."), end)):
                 found.append((at, end))
             at = lower.find(word, end)
     return found

@@ -21,12 +21,9 @@ from gateway.redact.view import Text, view_of
 
 _LETTERS: Final = "TRWAGMYFPDXBNJZSQVHLCKE"
 _GAP: Final = r"[ \t\r\n.\-/_]{0,3}+"
-_DNI: Final = re.compile(
-    rf"(?<![0-9])[0-9](?:{_GAP}[0-9]){{6,7}}{_GAP}[{_LETTERS}](?![0-9A-Z])", re.IGNORECASE | re.ASCII
-)
-_NIE: Final = re.compile(
-    rf"(?<![0-9A-Z])[XYZ]{_GAP}[0-9](?:{_GAP}[0-9]){{6,7}}{_GAP}[{_LETTERS}](?![0-9A-Z])", re.IGNORECASE | re.ASCII
-)
+_LETTER: Final = f"[{_LETTERS}{_LETTERS.lower()}](?![0-9A-Za-z])"
+_DNI: Final = re.compile(rf"[0-9](?<![0-9][0-9])(?:{_GAP}[0-9]){{6,7}}{_GAP}{_LETTER}")
+_NIE: Final = re.compile(rf"[XYZxyz](?<![0-9A-Za-z].)(?:{_GAP}[0-9]){{7,8}}{_GAP}{_LETTER}")
 _PLAIN: Final = re.compile(
     r"(?:[0-9]{8}|[0-9]{1,2}[. ][0-9]{3}[. ][0-9]{3}|[0-9]{2}-[0-9]{3}-[0-9]{3})[ .\-]{0,3}[A-Za-z]"
 )

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypeVar
 
-from gateway.redact.folding import FOLDED, TABLE
+from gateway.redact.folding import RUNS, TABLE, even, needed
 from gateway.redact.labels import Labels
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ class View:
         self._done: dict[Callable[[View], Any], Any] = {}
         self._at: list[int] = []
         self._from: list[int] = []
-        self.folded = text if FOLDED.search(text) is None else self._fold(text)
+        self.folded = self._fold(text) if needed(text) else text
 
     def _fold(self, text: str) -> str:
         pieces: list[str] = []
@@ -41,15 +41,17 @@ class View:
             pieces.append(folded)
             at += len(folded)
 
-        for match in FOLDED.finditer(text):
+        for match in RUNS.finditer(text):
             start, end = match.span()
             if start > last:
                 piece(text[last:start], last)
-            if match[1]:
-                piece(match[1].translate(TABLE), start)
-            elif match[3]:
-                for char in TABLE[ord(match[3])]:
-                    piece(char, start)
+            run = match[0]
+            if even(run):
+                piece(run.translate(TABLE), start)
+            else:
+                for index, char in enumerate(run, start):
+                    for folded in TABLE[ord(char)]:
+                        piece(folded, index)
             last = end
         piece(text[last:], last)
         return "".join(pieces)

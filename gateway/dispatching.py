@@ -11,8 +11,7 @@ Rules:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from channels.contract import Address, ChannelName, Demand
 from gateway import limits
@@ -39,7 +38,6 @@ class Occasion:
     id: str
     author: str = ""
     template: str = ""
-    values: Mapping[str, str] = field(default_factory=dict)
 
 
 class Dispatching:
@@ -52,10 +50,14 @@ class Dispatching:
         certificates: Certificates,
         tokens: ReplyTokens,
         transport: Demand,
+        company: str,
+        privacy_url: str,
+        held_hours: float,
         clock: Clock,
     ) -> None:
         self._mailboxes, self._certificates, self._tokens = mailboxes, certificates, tokens
         self._transport, self._clock = transport, clock
+        self._values = {"company": company, "privacy_url": privacy_url, "hours": f"{held_hours:g}"}
 
     def in_conversation(self, occasion: Occasion, correspondence: Correspondence) -> Dispatch | None:
         """None when nobody can be answered, or the mailbox isn't ours any more."""
@@ -165,6 +167,6 @@ class Dispatching:
             clear_reply=mailbox.clear_reply,
             transport=self._transport,
             template=occasion.template,
-            values=occasion.values,
+            values={**self._values, "number": number} if occasion.template else {},
         )
         return Dispatch(reply=reply, outbox_row=occasion.id, channel=ChannelName(channel), reply_to=reply_to)

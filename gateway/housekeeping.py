@@ -27,7 +27,9 @@ from gateway.errors import StoreError
 from gateway.ids import Clock
 from gateway.killpoints import Point, reach
 from gateway.log import Log, LogEvent
+from gateway.protections import Protections
 from gateway.rules import Token
+from gateway.states import Talk
 from gateway.store import schema
 from gateway.store.database import Database
 from gateway.store.replies import Replies
@@ -58,6 +60,7 @@ class Housekeeping:
         replies: Replies,
         requests: Requests,
         certificates: Certificates,
+        protections: Protections,
         workshop: Workshop,
         held_keys: Path,
         epoch_seconds: float,
@@ -66,7 +69,8 @@ class Housekeeping:
         log: Log,
     ) -> None:
         self._database, self._spool, self._replies, self._requests = database, spool, replies, requests
-        self._certificates, self._workshop, self._held_keys = certificates, workshop, held_keys
+        self._certificates, self._protections = certificates, protections
+        self._workshop, self._held_keys = workshop, held_keys
         self._epoch, self._notices, self._clock, self._log = epoch_seconds, notices, clock, log
         self._ended: set[str] = set()
         self._duties = [
@@ -97,6 +101,7 @@ class Housekeeping:
                 await self._try(duty.act)
         if self._ended:
             await self._try(self._forget_ended)
+        await self._try(self._protections.work_off)
 
     async def _try(self, act: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -105,7 +110,9 @@ class Housekeeping:
             self._log.fault(error, LogEvent.HOUSEKEEPING)
 
     async def feed_certificates(self) -> None:
-        await self._certificates.refresh()
+        """And note anew, where a customer's certificate came or went, how replies would leave."""
+        if await self._certificates.refresh():
+            self._protections.all_due(await self._database.read(_open_conversations))
 
     async def expire_held(self) -> None:
         reach(Point.EXPIRE_BEFORE_COMMIT)
@@ -155,6 +162,11 @@ class Housekeeping:
 
 def _present(connection: Connection, rows: list[str]) -> set[str]:
     return set(connection.scalars(select(schema.spool.c.id).where(schema.spool.c.id.in_(rows))))
+
+
+def _open_conversations(connection: Connection) -> list[str]:
+    table = schema.conversations
+    return list(connection.scalars(select(table.c.id).where(table.c.state != Talk.CLOSED.value)))
 
 
 def _names(folder: Path) -> list[str]:

@@ -110,6 +110,8 @@ SEND_LEASE_SECONDS: Final = 420.0  # a whole attempt, and a store that is away f
 CERTIFICATES_SECONDS: Final = 2.0  # how soon a certificate that an admin bound is used
 EXPIRY_SECONDS: Final = 15.0  # how exactly a held message's time is kept
 REQUESTS_AT_ONCE: Final = 2
+METRICS_SECONDS: Final = 5.0  # how old a figure may be
+QUEUE_AGE_ALARM_SECONDS: Final = 300.0  # mail that waits longer to be opened: /healthz says so
 NOTICES_AT_ONCE: Final = 2  # they may wait; messages and replies may not
 SENDS_AT_ONCE: Final = 20  # sessions with other servers
 SEND_ATTEMPTS: Final = 30
@@ -130,6 +132,8 @@ FEED_ENTRIES: Final = 500  # read at once
 STREAM_HEARTBEAT_SECONDS: Final = 15.0  # proxies cut what is silent for half a minute
 STREAM_SECONDS: Final = 3600.0  # then the browser reconnects, with its cursor
 DESK_HEADER_SECONDS: Final = 10.0  # slow headers hold a socket for nothing
+DESK_HEADERS: Final = 64
+DESK_HEADER_LINE_BYTES: Final = 8_190
 DESK_BODY_SECONDS: Final = 20.0
 IDEMPOTENCY_KEY_CHARACTERS: Final = 128
 

@@ -30,3 +30,8 @@ class Mailboxes:
 
     def named(self, name: str) -> Mailbox | None:
         return self._by_name.get(MailboxName(name))
+
+    def language(self, name: str) -> str:
+        """The mailbox's own language; "" for none of ours."""
+        box = self.named(name)
+        return box.language if box else ""

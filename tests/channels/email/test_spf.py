@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import spf as pyspf
 import yaml
-from testdata import email_suite
+from testdata import email_cases
 
 from channels.contract import Result
 from channels.email.resolver import Answer, Lookups, Status
@@ -18,17 +20,15 @@ from channels.email.spf_record import RecordError, expand, macro_string, parse
 from channels.email.zone import ZoneResolver
 
 
-def cases() -> list[Any]:
-    file = email_suite("spf-rfc7208-a") / "rfc7208-tests.yml"
-    return [
-        pytest.param(document["zonedata"], case, id=name)
-        for document in yaml.safe_load_all(file.read_text("utf-8"))
-        for name, case in document["tests"].items()
-    ]
+def _suite(folder: Path) -> Iterable[tuple[str, Any]]:
+    for document in yaml.safe_load_all((folder / "rfc7208-tests.yml").read_text("utf-8")):
+        for name, case in document["tests"].items():
+            yield name, (document["zonedata"], case)
 
 
-@pytest.mark.parametrize(("zone", "case"), cases())
-async def test_the_openspf_suite_is_decided_as_stated(zone: dict[str, Any], case: dict[str, Any]) -> None:
+@pytest.mark.parametrize("given", email_cases("spf-rfc7208-a", _suite))
+async def test_the_openspf_suite_is_decided_as_stated(given: Any) -> None:
+    zone, case = given
     found = await check(
         Lookups(ZoneResolver(zone)), peer=case["host"], helo=case["helo"], mail_from=case["mailfrom"]
     )

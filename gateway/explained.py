@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gateway.crossing import Outcome
 from gateway.opened import Opened, Protection
-from gateway.rules import Action, Finding, Token
+from gateway.rules import Action, Code, Finding, Token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +64,20 @@ class Explanation:
     language: str = ""
 
 
-def explained(outcome: Outcome, opened: Opened | None, layers: Mapping[str, tuple[Finding, ...]]) -> Explanation:
-    """`layers`: what each layer found, by its name."""
-    findings = tuple(
-        ExplainedFinding(
-            layer=layer, code=finding.rule.code, action=finding.rule.action, plain=finding.rule.plain,
-            evidence=finding.evidence,
-        )
-        for layer, found in layers.items()
-        for finding in found
+def explained_finding(layer: str, finding: Finding, actions: Mapping[Code, Action]) -> ExplainedFinding:
+    """With the action that is in force under the policy's `actions`."""
+    rule = finding.rule
+    return ExplainedFinding(
+        layer=layer, code=rule.code, action=actions.get(rule.code, rule.action), plain=rule.plain,
+        evidence=finding.evidence,
     )  # fmt: skip
+
+
+def explained(
+    opened: Opened | None, layers: Mapping[str, tuple[Finding, ...]], actions: Mapping[Code, Action]
+) -> Explanation:
+    """`layers`: what each layer found, by its name."""
+    findings = tuple(explained_finding(layer, one, actions) for layer, found in layers.items() for one in found)
     if opened is None:
         return Explanation(findings=findings)
     return Explanation(

@@ -40,6 +40,7 @@ class Service:
     """Made once in the zygote; `serve` runs in its children."""
 
     def __init__(self, setup: Setup) -> None:
+        self._actions = setup.actions
         self._layers = Layers.under(setup.actions)
         self._faces = {face.name: face for face in setup.mailboxes}
 
@@ -71,7 +72,7 @@ class Service:
         return Report(
             outcome=pack_outcome(outcome, job.key.reveal()),
             sight=_sight(outcome, steps.opened),
-            explanation=explained(outcome, steps.opened, steps.findings) if job.kind is JobKind.EXPLAIN else None,
+            explanation=explained(steps.opened, steps.findings, self._actions) if job.kind is JobKind.EXPLAIN else None,
         )
 
     def _request(self, unboxed: Unboxed) -> Report:

@@ -98,7 +98,7 @@ async def warm_up(layers: Layers) -> None:
         sight = glimpse(steps.opened, "inspection", ()) if steps.opened is not None else None
         report = Report(
             outcome=pack_outcome(outcome, bytes(32)), sight=sight,
-            explanation=explained(outcome, steps.opened, steps.findings),
+            explanation=explained(steps.opened, steps.findings, {}),
         )  # fmt: skip
         unpack(Report, pack(report).reveal())
     unpack(Job, pack(Job(kind=JobKind.MESSAGE, row="", channel="", key=Secret(bytes(32)), at=_AT)).reveal())

@@ -1,6 +1,6 @@
 """Intake: judged by ADMISSION, boxed, committed, and only then answered.
 
-    Inbound ─► room? ─► ADMISSION ─► box ─► spool.put ─► Answer
+    Inbound ─► backlog? ─► ADMISSION ─► box ─► spool.put ─► Answer
 
 Rules:
 1. Nothing is acknowledged before it is durable. What can't be promised is answered "deferred", and nothing is kept; no
@@ -21,7 +21,7 @@ from typing import Final
 from channels.contract import Answer, Inbound, Result, Verdict
 from gateway import limits
 from gateway.crossing import pack_admitted
-from gateway.errors import StoreDown, StoreFull
+from gateway.errors import StoreDown, StoreError, StoreFull
 from gateway.ids import Ids, micros
 from gateway.killpoints import Point, reach
 from gateway.layers import Layer, Passed, Stopped
@@ -37,38 +37,28 @@ NO_SPACE: Final = Answer(verdict=Verdict.DEFERRED, says="No space just now, try 
 BUSY: Final = Answer(verdict=Verdict.DEFERRED, says="Busy, try again later", status="3.2")
 
 
-class Room:
-    """Whether there is room for more, as last looked at. `free`: bytes left on the store's disk, None where that isn't
-    ours to know; `backlog`: rows in the spool."""
+class Backlog:
+    """Whether too much waits already, as last looked at. `count`: rows in the spool. (Whether the disk has room is asked
+    by `spool.put`.)"""
 
     def __init__(
-        self,
-        free: Callable[[], int | None],
-        backlog: Callable[[], Awaitable[int]],
-        *,
-        reserve: int = max(limits.DISK_RESERVE_BYTES, 2 * limits.MESSAGE_BYTES),
-        high: int = limits.BACKLOG_HIGH,
-        low: int = limits.BACKLOG_LOW,
+        self, count: Callable[[], Awaitable[int]], *, high: int = limits.BACKLOG_HIGH, low: int = limits.BACKLOG_LOW
     ) -> None:
-        self._free, self._backlog = free, backlog
-        self._reserve, self._high, self._low = reserve, high, low
-        self.full = False
+        self._count, self._high, self._low = count, high, low
         self.crowded = False
 
     async def look(self) -> None:
         """Between the two marks `crowded` stays as it was; while the store is away nothing changes."""
         try:
-            free = self._free()
-            self.full = free is not None and free < self._reserve
-            rows = await self._backlog()
-        except (OSError, StoreDown):
+            rows = await self._count()
+        except StoreError:
             return
         if rows >= self._high:
             self.crowded = True
         elif rows <= self._low:
             self.crowded = False
 
-    async def watch(self, seconds: float = limits.ROOM_SECONDS) -> None:
+    async def watch(self, seconds: float = limits.BACKLOG_SECONDS) -> None:
         """Looks again and again, until cancelled."""
         while True:
             await self.look()
@@ -99,21 +89,19 @@ class Intake:
         sealing: Sealing,
         put: Callable[[NewSpoolRow], Awaitable[Put]],
         sender_key: Callable[[str], bytes],
-        room: Room,
+        backlog: Backlog,
         ids: Ids,
         on_fault: Callable[[BaseException], None],
         commit_seconds: float = limits.COMMIT_SECONDS,
     ) -> None:
         self._layer, self._sealing, self._put, self._sender_key = layer, sealing, put, sender_key
-        self._room, self._ids, self._on_fault = room, ids, on_fault
+        self._backlog, self._ids, self._on_fault = backlog, ids, on_fault
         self._commit_seconds = commit_seconds
         self._commits: set[asyncio.Task[Answer]] = set()
 
     async def __call__(self, message: Inbound, /) -> Answer:
         """Raises nothing but CancelledError, and then the commit goes on."""
-        if self._room.full:
-            return NO_SPACE
-        if self._room.crowded and not _known(message):
+        if self._backlog.crowded and not _known(message):
             return BUSY
         try:
             passed = await self._admit(message)
@@ -154,7 +142,6 @@ class Intake:
                 box = await asyncio.to_thread(self._sealing.box, passed, row)
             else:
                 box = self._sealing.box(passed, row)
-            reach(Point.INTAKE_BEFORE_COMMIT)
             put = await self._put(
                 NewSpoolRow(
                     id=row,
@@ -168,7 +155,6 @@ class Intake:
                     findings=tuple(Code(finding.rule.code) for finding in passed.findings),
                 )
             )
-            reach(Point.INTAKE_AFTER_COMMIT)
         except StoreFull:
             return NO_SPACE
         except StoreDown:
@@ -176,6 +162,7 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - rule 1
             self._on_fault(error)
             return TEMPORARY
+        reach(Point.INTAKE_ANSWERED)
         return Answer(verdict=Verdict.ACCEPTED, says="Queued", status="0.0", wire_id=put.id)
 
 

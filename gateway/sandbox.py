@@ -29,6 +29,7 @@ from gateway.sandbox_worker import HEAD, Notice, Order, Word
 
 FAST_JOBS: Final = 50
 """So many messages does a worker serve under fast recycling."""
+SERVICE: Final = "gateway.serving:Service"
 READY_SECONDS: Final = 30.0
 FLIGHT_BYTES: Final = 4_096
 
@@ -44,12 +45,15 @@ class _Worker:
     status: int = 0
 
     def kill(self) -> None:
-        if self.pidfd >= 0 and not self.ended.is_set():
+        if self.pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
     def close(self) -> None:
         self.line.close()
+        self.forget()
+
+    def forget(self) -> None:
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
@@ -59,8 +63,15 @@ class Sandbox:
     """`workers`: how many jobs run at once; as many more stand ready. `jobs`: how many one worker serves."""
 
     def __init__(
-        self, setup: Setup, *, workers: int, jobs: int = 1, on_lost: Callable[[], None] = lambda: None
+        self,
+        setup: Setup,
+        *,
+        workers: int,
+        jobs: int = 1,
+        on_lost: Callable[[], None] = lambda: None,
+        service: str = SERVICE,
     ) -> None:
+        self._service = service
         self._setup, self._jobs, self._on_lost = setup, jobs, on_lost
         self._slots = asyncio.Semaphore(workers)
         self._spare = workers
@@ -134,6 +145,8 @@ class Sandbox:
 
     def _dismiss(self, worker: _Worker) -> None:
         worker.line.close()
+        if worker.ended.is_set():
+            worker.forget()
         self._order()
 
     def _discard(self, worker: _Worker) -> None:
@@ -173,7 +186,7 @@ class Sandbox:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - starts in a millisecond, lives as long as we do
-                [sys.executable, "-m", "gateway.sandbox_worker", str(theirs.fileno())],
+                [sys.executable, "-m", "gateway.sandbox_worker", str(theirs.fileno()), self._service],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={**_environment()},
@@ -265,12 +278,16 @@ class Sandbox:
         elif notice.kind is Word.DEAD and worker is not None:
             worker.status = notice.status
             worker.ended.set()
+            worker.forget()
             self._known.pop(notice.number)
 
     def _lost(self) -> None:
+        """Those under way answer over their own sockets; how they end nobody will tell. Idle ones are let go."""
         self._stop()
+        while not self._ready.empty():
+            self._ready.get_nowait().close()
         for worker in tuple(self._known.values()):
-            worker.ended.set()  # nobody will tell how they end; those under way answer over their own sockets
+            worker.ended.set()
             self._known.pop(worker.number)
 
 

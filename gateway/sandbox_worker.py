@@ -22,16 +22,14 @@ import struct
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NoReturn
+from importlib import import_module
+from typing import Final, NoReturn, Protocol
 
 from gateway import confinement, limits
 from gateway.codec import pack, unpack
 from gateway.confinement import Confined
 from gateway.jobs import Job, Report, Setup
 from gateway.log import place
-
-if TYPE_CHECKING:
-    from gateway.serving import Service
 
 HEAD: Final = struct.Struct(">I")
 JOB_BYTES: Final = 1_048_576
@@ -62,13 +60,19 @@ class Notice:
     confined: Confined | None = None
 
 
-def main(descriptor: int) -> None:
-    """The zygote's life: until the parent closes its end."""
+class Service(Protocol):
+    """What a worker does with a job; made once, in the zygote (`gateway.serving.Service`)."""
+
+    def warm_up(self) -> None: ...
+    async def serve(self, job: Job, opener: socket.socket, /) -> Report: ...
+
+
+def main(descriptor: int, name: str) -> None:
+    """The zygote's life: until the parent closes its end. `name` is the service's class, as module:class."""
     control = socket.socket(fileno=descriptor)
     setup = unpack(Setup, control.recv(JOB_BYTES))
-    from gateway.serving import Service
-
-    service = Service(setup)
+    module, _, kind = name.partition(":")
+    service: Service = getattr(import_module(module), kind)(setup)
     service.warm_up()
     gc.collect()
     gc.freeze()
@@ -200,4 +204,4 @@ def _hush() -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2])

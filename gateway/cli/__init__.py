@@ -1,5 +1,51 @@
-"""The `vestibule` command."""
+"""The `vestibule` command: one file per group of commands.
+
+Rules: a wrong setting or input is one line that names it and the way out, and exit status 2; nothing is ever printed
+that a customer wrote, except by `explain`, whose job it is; `--help` imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from gateway.errors import VestibuleError
+
+app = typer.Typer(
+    name="vestibule",
+    help="A secure messaging gateway between customers and contact-centre agents.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _assemble() -> None:
+    from gateway.cli import audit, backup, check, db, demo, explain, held, init, keys, layers, up, user
+
+    for module in (init, up, check, demo, layers, explain, backup):
+        module.register(app)
+    app.add_typer(db.app, name="db")
+    app.add_typer(audit.app, name="audit")
+    app.add_typer(held.app, name="held")
+    app.add_typer(keys.app, name="keys")
+    app.add_typer(user.app, name="user")
 
 
 def main() -> None:
-    """Entry point."""
+    """Entry point. Exit status: 0 done, 1 the thing asked about is not so, 2 wrong usage or setting, 3 our fault."""
+    from keys.errors import KeysError
+
+    _assemble()
+    try:
+        app()
+    except (VestibuleError, KeysError) as error:
+        print(f"vestibule: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - the text of an unforeseen exception may hold what a customer wrote
+        print(f"vestibule: internal error ({type(error).__name__})", file=sys.stderr)
+        sys.exit(3)

@@ -12,15 +12,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway import limits
+from gateway.codec import pack
 from gateway.desk.access import Do, Thing, allowed
 from gateway.desk.context import Call
 from gateway.desk.problems import Problem
 from gateway.errors import Fenced
 from gateway.requests import (
-    HeldRequest, Reason, ReplyRequest, Verb, reply_binding, request_binding,
+    HeldRequest,
+    Reason,
+    ReplyRequest,
+    Verb,
+    reply_binding,
+    request_binding,
 )  # fmt: skip
 from gateway.rules import Code
-from gateway.codec import pack
 from gateway.states import Talk
 from gateway.store.conversations import Lease
 from gateway.store.reading import Conversation, Opened, ReplyStatus
@@ -51,7 +56,8 @@ async def opened(call: Call, id: str) -> Opened:
 
 
 async def claim(call: Call, id: str) -> Lease:
-    """Takes it, prolongs one's own claim, or (supervisors) takes it over. Raises Problem: not-found, claimed, conflict."""
+    """Takes it, prolongs one's own claim, or (supervisors) takes it over.
+    Raises Problem: not-found, claimed."""
     conversation = (await opened(call, id)).conversation
     return await _claim(call, conversation)
 
@@ -128,8 +134,10 @@ def blocked_plain(call: Call, conversation: Conversation) -> str:
 def blocked_kind(why: str) -> str:
     """`gateway.policy.protection`'s token → the text about it."""
     return {
-        "came-encrypted-no-certificate": "came_encrypted", "mailbox-forbids-clear": "mailbox", "no-address": "no_address",
-    }.get(why, "unknown")  # fmt: skip
+        "came-encrypted-no-certificate": "came_encrypted",
+        "mailbox-forbids-clear": "mailbox",
+        "no-address": "no_address",
+    }.get(why, "unknown")
 
 
 async def resend(call: Call, id: str, reply_id: str) -> str:

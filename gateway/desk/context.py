@@ -25,6 +25,7 @@ from gateway.store.rates import Attempts
 from gateway.store.reading import Reading
 from gateway.store.replies import Replies
 from gateway.store.requests import Requests
+from keys.atrest import AtRest
 from keys.box import PublicKeys, SigningKey
 from keys.secret import Secret
 
@@ -63,6 +64,7 @@ class Desk:
     public_keys: PublicKeys
     signing_key: SigningKey
     session_key: Secret[bytes]
+    atrest: AtRest
     hub: Hub
     clock: Clock
     ids: Ids
@@ -94,7 +96,8 @@ Handler = Callable[[web.Request, Call], Awaitable[web.StreamResponse]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One line of a route table. `do` is what it asks for. `body` and `answer` are the JSON types, `status` that of
-    success, `paged` adds cursor and limit, `once` demands an Idempotency-Key. `quiet`: doesn't count as activity."""
+    success, `paged` adds cursor and limit, `query` are further parameters, `once` demands an Idempotency-Key.
+    `quiet`: doesn't count as activity."""
 
     method: str
     path: str
@@ -106,6 +109,8 @@ class Route:
     status: int = 200
     paged: bool = False
     once: bool = False
+    query: tuple[str, ...] = ()
+    stream: bool = False
     quiet: bool = False
 
     @property

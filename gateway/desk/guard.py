@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
@@ -44,6 +45,8 @@ HEADERS: Final = {
 forms (Fetch standard, "append a request Origin header")."""
 HSTS: Final = "max-age=63072000; includeSubDomains"
 
+AioHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 FORM: Final = web.RequestKey("form", dict[str, str])
 QUIET_HEADER: Final = "X-Live"
 
@@ -60,13 +63,13 @@ async def harden(request: web.Request, response: web.StreamResponse) -> None:
 
 
 @web.middleware
-async def outermost(request: web.Request, handler: web.RequestHandler) -> web.StreamResponse:  # type: ignore[valid-type]
+async def outermost(request: web.Request, handler: AioHandler) -> web.StreamResponse:
     """Host check and errors, also for paths that don't exist."""
     desk = request.app[DESK]
     try:
         if request.headers.getall("Host", []) != [request.host] or request.host.lower() not in desk.site.hosts:
             raise Problem("misdirected")
-        response: web.StreamResponse = await handler(request)  # type: ignore[operator]
+        response: web.StreamResponse = await handler(request)
     except Problem as problem:
         return answer(request, problem)
     except web.HTTPException as error:
@@ -82,7 +85,7 @@ async def outermost(request: web.Request, handler: web.RequestHandler) -> web.St
     return response
 
 
-def guarded(route: Route) -> web.RequestHandler:  # type: ignore[valid-type]
+def guarded(route: Route) -> AioHandler:
     """A route's handler behind the guard."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -106,13 +109,14 @@ def guarded(route: Route) -> web.RequestHandler:  # type: ignore[valid-type]
                 given = request[FORM].pop("csrf", "")
             if not sessions.form_token_fits(desk, token, given):
                 raise Problem("stale-form")
-        texts = chosen(user.language if user else request.query.get("lang", ""), request.headers.get("Accept-Language", ""))
+        wish = user.language if user else request.query.get("lang", "")
+        texts = chosen(wish, request.headers.get("Accept-Language", ""))
         call = Call(
             desk=desk, actor=actor, user=user, texts=texts, csrf=sessions.form_token(desk, token), token=token
         )  # fmt: skip
         return await route.handler(request, call)
 
-    return handle  # type: ignore[return-value]
+    return handle
 
 
 def _same_origin(request: web.Request, desk: Desk) -> None:
@@ -130,6 +134,5 @@ def answer(request: web.Request, problem: Problem) -> web.StreamResponse:
     desk = request.app[DESK]
     if wants_problem(request) or problem.kind == "misdirected":
         body = json.dumps(problem.document()).encode()
-        response = web.Response(body=body, status=problem.status, content_type=MEDIA_TYPE, headers=problem.headers())
-        return response
+        return web.Response(body=body, status=problem.status, content_type=MEDIA_TYPE, headers=problem.headers())
     return pages_errors.page(request, desk, problem)

@@ -24,7 +24,7 @@ MAX_CHARACTERS: Final = 256
 AT_ONCE: Final = 2
 
 HASHER: Final = PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=1, type=Type.ID)
-"""RFC 9106, section 4, second recommended option (64 MiB, three passes), with one lane: a lane more is a thread more."""
+"""RFC 9106, section 4, second recommended option (64 MiB, three passes), with one lane: more would be threads."""
 
 WELL_KNOWN: Final = ("password", "passwort", "contraseña", "123456789012345", "qwertyuiop", "correcthorse", "vestibule")
 

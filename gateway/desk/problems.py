@@ -39,7 +39,9 @@ TITLES: Final = {
 class Problem(Exception):
     """Ends a request. `kind` is a key of TITLES."""
 
-    def __init__(self, kind: str, detail: str = "", *, field: str = "", retry_after: int = 0, **facts: str | int) -> None:
+    def __init__(
+        self, kind: str, detail: str = "", *, field: str = "", retry_after: int = 0, **facts: str | int
+    ) -> None:
         super().__init__(kind)
         self.kind, self.detail, self.field, self.retry_after, self.facts = kind, detail, field, retry_after, facts
 

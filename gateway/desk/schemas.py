@@ -1,4 +1,4 @@
-"""The API's types: what comes in (unknown fields refused) and what goes out. The OpenAPI document is made from these."""
+"""The API's types: what comes in (unknown fields refused) and what goes out. OpenAPI is made from these."""
 
 from __future__ import annotations
 

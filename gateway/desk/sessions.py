@@ -54,7 +54,7 @@ async def find(request: web.Request, desk: Desk, *, quiet: bool) -> SignedIn | N
 def actor(user: User | None) -> Actor:
     if user is None or user.disabled:
         return NOBODY
-    role = Role(user.role) if user.role in Role else None
+    role = next((role for role in Role if role.value == user.role), None)
     return Actor(person=user.id, role=role, queues=frozenset(user.queues), permissions=frozenset(user.permissions))
 
 

@@ -5,8 +5,21 @@ from __future__ import annotations
 from gateway.desk import acting
 from gateway.desk.context import Call
 from gateway.desk.schemas import (
-    AttachmentOut, ClaimOut, ContentOut, ConversationOut, DraftOut, FindingOut, HeldFinding, HeldOut, Listed,
-    MessageOut, OpenedOut, ProtectionOut, ReplyOut, SignatureOut, TrustOut,
+    AttachmentOut,
+    ClaimOut,
+    ContentOut,
+    ConversationOut,
+    DraftOut,
+    FindingOut,
+    HeldFinding,
+    HeldOut,
+    Listed,
+    MessageOut,
+    OpenedOut,
+    ProtectionOut,
+    ReplyOut,
+    SignatureOut,
+    TrustOut,
 )  # fmt: skip
 from gateway.ids import from_micros
 from gateway.sanitized import Sanitized
@@ -95,7 +108,8 @@ def draft(row: Draft | None) -> DraftOut:
 def opened(row: Opened, kept: Draft | None, name: str, call: Call) -> OpenedOut:
     return OpenedOut(
         conversation=conversation(row.conversation, name), intact=row.intact,
-        messages=tuple(message(one, call) for one in row.messages), replies=tuple(reply(one, call) for one in row.replies),
+        messages=tuple(message(one, call) for one in row.messages),
+        replies=tuple(reply(one, call) for one in row.replies),
         protection=protection(row.conversation, call), draft=draft(kept),
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp import web
@@ -75,8 +76,6 @@ async def read_form(request: web.Request) -> dict[str, str]:
     """application/x-www-form-urlencoded, each field once. Raises Problem."""
     if request.content_type != "application/x-www-form-urlencoded":
         raise Problem("wrong-type", "The form must be URL-encoded.")
-    from urllib.parse import parse_qsl
-
     try:
         text = (await read_bytes(request)).decode("ascii")
         pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), max_num_fields=FORM_FIELDS,
@@ -148,7 +147,8 @@ def _field(error: str) -> str:
     path = where.rstrip("`").lstrip("$").lstrip(".")
     if not path and "required field `" in error:
         path = error.partition("required field `")[2].rstrip("`")
-    return path if all(part.isidentifier() or part.isdigit() for part in path.replace("[", ".").replace("]", "").split(".") if part) else ""
+    parts = path.replace("[", ".").replace("]", "").split(".")
+    return path if all(part.isidentifier() or part.isdigit() or part == "..." for part in parts if part) else ""
 
 
 def _plain(error: str) -> str:

@@ -10,7 +10,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,22 +44,26 @@ SIGNATURES: Final = {
 
 
 def strip(content: Sanitized, texts: Texts) -> tuple[Item, ...]:
-    return tuple(_items(content, texts))
+    return tuple(_items(content.trust, content.redactions, content.author, texts))
 
 
-def _items(content: Sanitized, texts: Texts) -> Iterator[Item]:
-    trust = content.trust
+def strip_of(trust: Trust, author: str, texts: Texts) -> tuple[Item, ...]:
+    """For a held message, of which only this is known."""
+    return tuple(_items(trust, {}, author, texts))
+
+
+def _items(trust: Trust, redactions: Mapping[str, int], author: str, texts: Texts) -> Iterator[Item]:
     yield _tls(trust, texts)
     yield _encrypted(trust, texts)
     if trust.signatures:
         for signature in trust.signatures:
-            yield _signature(signature, content, texts)
+            yield _signature(signature, author, texts)
     else:
         yield Item("signed", texts.t("trust.label.signed_none"), texts.t("trust.tip.signed_none"), "pen-off")
     yield _domain(trust, texts)
-    hidden = sum(content.redactions.values())
+    hidden = sum(redactions.values())
     if hidden:
-        kinds = texts.counted(content.redactions)
+        kinds = texts.counted(redactions)
         yield Item(
             "redactions", texts.t("trust.label.redactions", n=hidden), texts.t("trust.tip.redactions", kinds=kinds),
             "mask",
@@ -91,16 +95,16 @@ def _encrypted(trust: Trust, texts: Texts) -> Item:
     return Item("encrypted", texts.t(f"trust.label.{name}"), tip, icon, tone)
 
 
-def _signature(signature: TrustSignature, content: Sanitized, texts: Texts) -> Item:
+def _signature(signature: TrustSignature, author: str, texts: Texts) -> Item:
     name, tone, icon = SIGNATURES.get(signature.status, SIGNATURES["error"])
     if name == "signed" and signature.covers != "all":
         name, tone, icon = SIGNATURES["partial"]
-    who = signature.signer or content.author
+    who = signature.signer or author
     return Item("signed", texts.t(f"trust.label.{name}", name=who), texts.t(f"trust.tip.{name}", name=who), icon, tone)
 
 
 def _domain(trust: Trust, texts: Texts) -> Item:
-    results = {name: value or "none" for name, value in (("spf", trust.spf), ("dkim", trust.dkim), ("dmarc", trust.dmarc))}
+    results = {"spf": trust.spf or "none", "dkim": trust.dkim or "none", "dmarc": trust.dmarc or "none"}
     if trust.authenticated_domain:
         domain = trust.authenticated_domain
         return Item(
@@ -108,4 +112,6 @@ def _domain(trust: Trust, texts: Texts) -> Item:
             "proven",
         )  # fmt: skip
     tone = "stopped" if trust.dmarc == "fail" else ""
-    return Item("domain", texts.t("trust.label.domain_none"), texts.t("trust.tip.domain_none", **results), "domain-off", tone)
+    return Item(
+        "domain", texts.t("trust.label.domain_none"), texts.t("trust.tip.domain_none", **results), "domain-off", tone
+    )

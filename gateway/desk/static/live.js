@@ -23,7 +23,7 @@ const update = async () => {
   if (busy()) offer(true);
   else regions.push("list");
   try {
-    await refresh(regions);
+    await refresh(regions, true);
     if (held && regions.includes("list")) offer(false);
     else if (held) offer(true);
   } catch {

@@ -8,13 +8,14 @@ let under = 0;
 /** Calls `then` whenever regions were replaced. */
 export const swapped = (then) => listeners.push(then);
 
-export const load = (url) =>
+export const load = (url, live = false) =>
   new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("GET", url);
     request.responseType = "document";
     request.timeout = 15000;
     request.setRequestHeader("Accept", "text/html");
+    if (live) request.setRequestHeader("X-Live", "1");
     request.onload = () => {
       const page = request.response;
       if (request.status === 200 && page && page.querySelector("[data-desk]")) resolve([page, request.responseURL]);
@@ -30,6 +31,12 @@ export const take = (page, names) => {
     const old = document.querySelector(`[data-region="${name}"]`);
     const fresh = page.querySelector(`[data-region="${name}"]`);
     if (!old || !fresh || old.isEqualNode(fresh)) continue;
+    if (name === "protection" && old.parentElement.tagName !== fresh.parentElement.tagName) {
+      // writing became possible or impossible: the whole composer changes, unless that would lose what was typed
+      const box = old.closest(".composer");
+      if (!box.querySelector("textarea")?.value) box.replaceWith(document.adoptNode(fresh.closest(".composer")));
+      continue;
+    }
     const scroller = old.matches(".scroll") ? old : old.querySelector(".scroll");
     const [top, atEnd] = scroller ? [scroller.scrollTop, near(scroller)] : [0, false];
     const focused = old.contains(document.activeElement) ? document.activeElement.dataset.focus : "";
@@ -46,9 +53,9 @@ export const take = (page, names) => {
 const near = (scroller) => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
 
 /** The current page again, only these regions. */
-export const refresh = async (names) => {
+export const refresh = async (names, live = false) => {
   const mine = ++under;
-  const [page] = await load(location.href);
+  const [page] = await load(location.href, live);
   if (mine === under) take(page, names);
 };
 
@@ -74,7 +81,11 @@ export const go = async (url, push = true) => {
 
 export const toEnd = () => {
   const thread = document.querySelector('[data-region="thread"]');
-  if (thread) thread.scrollTop = thread.scrollHeight;
+  const last = thread?.querySelector(".message:last-of-type");
+  if (!last) return;
+  // the newest message from its beginning: a long one isn't read from its end
+  const before = last.offsetTop - thread.offsetTop - 24;
+  thread.scrollTop = Math.min(before, thread.scrollHeight - thread.clientHeight);
 };
 
 export const navigate = () => {

@@ -3,4 +3,5 @@ const words = JSON.parse(document.querySelector('meta[name="words"]')?.content |
 
 export const word = (key) => words[key] || "";
 export const token = () => document.querySelector('meta[name="csrf"]')?.content || "";
-export const language = document.documentElement.lang || "en";
+const page = document.documentElement.lang || "en";
+export const language = navigator.languages.find((one) => one.split("-")[0] === page) || page;

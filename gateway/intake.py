@@ -1,6 +1,6 @@
 """Intake: judged by ADMISSION, boxed, committed, and only then answered.
 
-    Inbound ─► backlog? ─► ADMISSION ─► box ─► spool.put ─► Answer
+    Inbound ─► room? ─► ADMISSION ─► box ─► spool.put ─► Answer
 
 Rules:
 1. Nothing is acknowledged before it is durable. What can't be promised is answered "deferred", and nothing is kept; no
@@ -37,28 +37,38 @@ NO_SPACE: Final = Answer(verdict=Verdict.DEFERRED, says="No space just now, try 
 BUSY: Final = Answer(verdict=Verdict.DEFERRED, says="Busy, try again later", status="3.2")
 
 
-class Backlog:
-    """Whether too much waits already, as last looked at. `count`: rows in the spool. (Whether the disk has room is asked
-    by `spool.put`.)"""
+class Room:
+    """Whether there is room for more, as last looked at, so that nothing is sealed in vain (`spool.put` asks again).
+    `free`: bytes left on the store's disk, None where that isn't ours to know; `backlog`: rows in the spool."""
 
     def __init__(
-        self, count: Callable[[], Awaitable[int]], *, high: int = limits.BACKLOG_HIGH, low: int = limits.BACKLOG_LOW
+        self,
+        free: Callable[[], int | None],
+        backlog: Callable[[], Awaitable[int]],
+        *,
+        reserve: int = max(limits.DISK_RESERVE_BYTES, 2 * limits.MESSAGE_BYTES),
+        high: int = limits.BACKLOG_HIGH,
+        low: int = limits.BACKLOG_LOW,
     ) -> None:
-        self._count, self._high, self._low = count, high, low
+        self._free, self._backlog = free, backlog
+        self._reserve, self._high, self._low = reserve, high, low
+        self.full = False
         self.crowded = False
 
     async def look(self) -> None:
         """Between the two marks `crowded` stays as it was; while the store is away nothing changes."""
         try:
-            rows = await self._count()
-        except StoreError:
+            free = self._free()
+            self.full = free is not None and free < self._reserve
+            rows = await self._backlog()
+        except (OSError, StoreError):
             return
         if rows >= self._high:
             self.crowded = True
         elif rows <= self._low:
             self.crowded = False
 
-    async def watch(self, seconds: float = limits.BACKLOG_SECONDS) -> None:
+    async def watch(self, seconds: float = limits.ROOM_SECONDS) -> None:
         """Looks again and again, until cancelled."""
         while True:
             await self.look()
@@ -89,19 +99,21 @@ class Intake:
         sealing: Sealing,
         put: Callable[[NewSpoolRow], Awaitable[Put]],
         sender_key: Callable[[str], bytes],
-        backlog: Backlog,
+        room: Room,
         ids: Ids,
         on_fault: Callable[[BaseException], None],
         commit_seconds: float = limits.COMMIT_SECONDS,
     ) -> None:
         self._layer, self._sealing, self._put, self._sender_key = layer, sealing, put, sender_key
-        self._backlog, self._ids, self._on_fault = backlog, ids, on_fault
+        self._room, self._ids, self._on_fault = room, ids, on_fault
         self._commit_seconds = commit_seconds
         self._commits: set[asyncio.Task[Answer]] = set()
 
     async def __call__(self, message: Inbound, /) -> Answer:
         """Raises nothing but CancelledError, and then the commit goes on."""
-        if self._backlog.crowded and not _known(message):
+        if self._room.full:
+            return NO_SPACE
+        if self._room.crowded and not _known(message):
             return BUSY
         try:
             passed = await self._admit(message)

@@ -30,7 +30,7 @@ RESTART_SECONDS_MOST: Final = 30.0
 GREETING_SECONDS: Final = 0.1  # who talks before it is no mail server; servers wait for minutes
 CONTENT_MEMORY_BYTES: Final = 268_435_456  # of all messages under way in one edge; beyond it 452
 LOGIN_ATTEMPTS: Final = 3  # in one session
-BACKLOG_SECONDS: Final = 1.0  # so often it is looked how much waits
+ROOM_SECONDS: Final = 1.0  # so often disk and backlog are looked at
 
 # --- parsing, before the parser sees a byte (cpython #136063: a 200 KB From costs a minute)
 HEADER_BLOCK_BYTES: Final = 65_536

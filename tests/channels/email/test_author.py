@@ -89,7 +89,8 @@ def test_any_bytes_are_an_author_or_a_fault(value: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [b'"', b"\\", b"(", b"()", b"<", b"<>", b"a,", b'"\\"', b"=?", b"=?a?q?", b"a.", b"@", b" ", b"\r\n ", b":;"]
+    "value",
+    [b'"', b"\\", b"(", b"()", b"<", b"<>", b"a,", b'"\\"', b"=?", b"=?a?q?", b"a.", b"@", b" ", b"\r\n ", b":;"],
 )
 def test_reading_an_author_is_linear(value: bytes) -> None:
     started = time.process_time()

@@ -20,12 +20,12 @@ from keys.secret import Secret
     ("value", "trace"),
     [
         (  # Postfix
-            "from mail.example.org (mail.example.org [192.0.2.7]) by mx.acme.example (Postfix) with ESMTP id 4F; Mon, 1",
+            "from mail.example.org (mail.example.org [192.0.2.7]) by mx.acme.example (Postfix) with ESMTP id 4F; x",
             Trace("192.0.2.7", "mail.example.org", None),
         ),
         (
             "from mail.example.org (unknown [IPv6:2001:db8::7]) (using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 "
-            "(256/256 bits) key-exchange X25519) (No client certificate requested) by mx (Postfix) with ESMTPS id 4F; x",
+            "(256/256 bits) key-exchange X25519) (No client certificate) by mx (Postfix) with ESMTPS id 4F; x",
             Trace("2001:db8::7", "mail.example.org", "TLSv1.3"),
         ),
         (  # Postfix, client says an address literal of somebody else's
@@ -33,7 +33,7 @@ from keys.secret import Secret
             Trace("192.0.2.7", "[198.51.100.1]", None),
         ),
         (  # sendmail
-            "from mail.example.org (IDENT:x@host.example.org [192.0.2.7] (may be forged)) by mx (8.17/8.17) with ESMTP id 1",
+            "from mail.example.org (IDENT:x@host.example.org [192.0.2.7] (may be forged)) by mx (8.17) with ESMTP",
             Trace("192.0.2.7", "mail.example.org", None),
         ),
         (  # Exim
@@ -41,7 +41,7 @@ from keys.secret import Secret
             "(Exim 4.96) id 1; x",
             Trace("192.0.2.7", "mail.example.org", "TLS"),
         ),
-        ("from [192.0.2.7] (helo=mail.example.org) by mx with esmtp (Exim 4.96) id 1", Trace("192.0.2.7", "mail.example.org", None)),
+        ("from [192.0.2.7] (helo=a.example.org) by mx with esmtp id 1", Trace("192.0.2.7", "a.example.org", None)),
         (  # Exchange
             "from mail.example.org (192.0.2.7) by mx.acme.example (10.0.0.5) with Microsoft SMTP Server "
             "(version=TLS1_2, cipher=TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384) id 15.20.1 via Frontend Transport; x",
@@ -64,16 +64,19 @@ def test_known_forms_of_received_are_read(value: str, trace: Trace) -> None:
     [
         "", "by mx with HTTP; x", "(qmail 1 invoked by uid 1); x", "from x by mx; x", "from x (x) by mx; x",
         "from x (x [999.0.2.1]) by mx; x", "from x (x [192.0.2.7] [198.51.100.1]) by mx; x", "from x (x [192.0.2.7]",
-        "from x (x [192.0.2.7]) with SMTP; x", "from x y (x [192.0.2.7]) by mx", "from x (((((((x [192.0.2.7]))))))) by mx",
-        "from x (helo=y) by mx", "from x (unknown) by mx (x [192.0.2.7])", "from " + "(" * 60_000, "from x " + "() " * 20_000,
+        "from x (x [192.0.2.7]) with SMTP; x", "from x y (x [192.0.2.7]) by mx",
+        "from x (((((((x [192.0.2.7]))))))) by mx",
+        "from x (helo=y) by mx", "from x (unknown) by mx (x [192.0.2.7])", "from " + "(" * 60_000,
+        "from x " + "() " * 20_000,
     ],
 )  # fmt: skip
 def test_what_is_no_trace_is_none(value: str) -> None:
     assert parse(value) is None
 
 
-def line(peer: str, helo: str = "mail.example.org", tls: str = "(using TLSv1.3 with cipher X (256/256 bits)) ") -> bytes:
-    return f"Received: from {helo} (unknown [{peer}])\r\n\t{tls}by hop (Postfix)\r\n\twith ESMTPS id 1; now\r\n".encode()
+def line(peer: str, helo: str = "mail.example.org") -> bytes:
+    tls = "(using TLSv1.3 with cipher X (256/256 bits))"
+    return f"Received: from {helo} (unknown [{peer}])\r\n\t{tls} by hop\r\n\twith ESMTPS id 1; now\r\n".encode()
 
 
 FORGED = line("198.51.100.66", "ceo.example.org")
@@ -125,7 +128,7 @@ def test_a_line_that_cannot_be_read_makes_the_peer_unknown(top: bytes) -> None:
 
 def test_the_weakest_stretch_of_the_way_counts() -> None:
     clear = b"Received: from x (x [192.0.2.7]) by hop with ESMTP id 1; x\r\n"
-    old = b"Received: from x (x [192.0.2.7]) (using TLSv1.2 with cipher X (256/256 bits)) by hop with ESMTPS id 1; x\r\n"
+    old = b"Received: from x (x [192.0.2.7]) (using TLSv1.2 with cipher X) by hop with ESMTPS id 1; x\r\n"
     unknown = b"Received: from x (x [192.0.2.7]) by hop with ESMTPS id 1; x\r\n"
     assert resolve(clear + MESSAGE, FRONT)[0].tls is None
     assert resolve(old + MESSAGE, FRONT)[0].tls == "TLSv1.2"
@@ -142,8 +145,14 @@ def test_a_secret_header_proves_a_hop_and_never_travels_on(value: bytes) -> None
 
 
 @pytest.mark.parametrize(
-    "header", [b"X-Acme-Hop: wrong\r\n", b"X-Acme-Hop:\r\n", b"X-Acme-Hop: s3cret\r\nX-Acme-Hop: s3cret\r\n", b"X-Other: s3cret\r\n"]
-)  # fmt: skip
+    "header",
+    [
+        b"X-Acme-Hop: wrong\r\n",
+        b"X-Acme-Hop:\r\n",
+        b"X-Acme-Hop: s3cret\r\nX-Acme-Hop: s3cret\r\n",
+        b"X-Other: s3cret\r\n",
+    ],
+)
 def test_a_wrong_or_doubled_secret_proves_nothing(header: bytes) -> None:
     stranger = replace(DIRECT, peer="203.0.113.1")
     found, passed = resolve(line("192.0.2.7") + header + MESSAGE, CLOUD, source=stranger)

@@ -30,7 +30,8 @@ async def test_a_message_becomes_an_inbound_with_its_facts() -> None:
 async def test_the_greeting_and_the_extensions_tell_no_version() -> None:
     async with running() as run, peer(run, hello=False) as client:
         assert await client.hello() == (
-            "250-mx.acme.example\n250-SIZE 26214400\n250-8BITMIME\n250-ENHANCEDSTATUSCODES\n250-PIPELINING\n250 SMTPUTF8"
+            "250-mx.acme.example\n250-SIZE 26214400\n250-8BITMIME\n"
+            "250-ENHANCEDSTATUSCODES\n250-PIPELINING\n250 SMTPUTF8"
         )
         assert await client.ask("HELP") == "214 2.0.0 RFC 5321"
         assert await client.ask("VRFY support") == "252 2.1.5 Send a message and see"
@@ -132,7 +133,7 @@ async def test_addresses_beyond_ascii_take_smtputf8() -> None:
 
 async def test_a_group_of_commands_is_answered_in_order() -> None:
     async with running() as run, peer(run) as client:
-        client.send(f"RSET\r\nMAIL FROM:<alice@example.org>\r\nRCPT TO:<x@acme.example>\r\nRCPT TO:<{SUPPORT}>\r\nDATA\r\n")
+        client.send(f"RSET\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<x@acme.example>\r\nRCPT TO:<{SUPPORT}>\r\nDATA\r\n")
         assert [(await client.reply())[:3] for _ in range(5)] == ["250", "250", "550", "250", "354"]
         client.send(MESSAGE + b".\r\nMAIL FROM:<bob@example.net>\r\nQUIT\r\n")
         assert [(await client.reply())[:3] for _ in range(3)] == ["250", "250", "221"]
@@ -315,7 +316,8 @@ async def test_lanes_part_senders_and_threads() -> None:
     "head",
     [
         b"From: alice@example.org\r\nFrom: bob@example.net\r\n", b"From: alice@example.org, bob@example.net\r\n",
-        b"Subject: none\r\n", b"From: alice@bank.es)bob@evil.es\r\n", b"From: (((\r\n", b"not a header\r\nFrom: bob@example.net\r\n",
+        b"Subject: none\r\n", b"From: alice@bank.es)bob@evil.es\r\n", b"From: (((\r\n",
+        b"not a header\r\nFrom: bob@example.net\r\n",
     ],
 )  # fmt: skip
 async def test_without_one_author_the_sender_is_the_envelopes(head: bytes) -> None:

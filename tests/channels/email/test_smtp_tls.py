@@ -97,7 +97,7 @@ async def test_implicit_tls_greets_inside(server: ServerTls, certificate: Certif
     assert run.intake.got[0].transport.tls == "TLSv1.3"
 
 
-async def test_submission_asks_for_a_login_inside_tls(server: ServerTls, certificate: Certificate, users: Users) -> None:
+async def test_submission_asks_for_a_login_in_tls(server: ServerTls, certificate: Certificate, users: Users) -> None:
     listen = Listen(kind=Kind.SUBMISSION, starttls=Demand.REQUIRED, tls=server, users=users)
     async with running(listen) as run, peer(run) as client:
         assert "AUTH" not in await client.hello()
@@ -123,7 +123,8 @@ async def test_both_mechanisms_take_challenges(server: ServerTls, certificate: C
             [("AUTH LOGIN", "334 VXNlcm5hbWU6"), (encode("relay"), "334 UGFzc3dvcmQ6"), (encode(PASSWORD), "235 ")],
             [("AUTH PLAIN", "334 "), (plain("relay", PASSWORD), "235 ")],
             [("AUTH PLAIN", "334 "), ("*", "501 5.7.0"), ("AUTH CRAM-MD5", "504 "), ("AUTH", "504 ")],
-            [("AUTH PLAIN !!!", "501 "), (f"AUTH PLAIN {encode('relay')}", "501 "), ("AUTH PLAIN", "334 "), ("", "501 ")],
+            [("AUTH PLAIN !!!", "501 "), (f"AUTH PLAIN {encode('relay')}", "501 "), ("AUTH PLAIN", "334 "),
+             ("", "501 ")],
             [(f"AUTH PLAIN {plain('relay', 'x', 'root')}", "501 "), (f"AUTH PLAIN {plain('re lay', 'x')}", "501 ")],
         ):  # fmt: skip
             async with peer(run) as client:

@@ -29,9 +29,7 @@ def _suite(folder: Path) -> Iterable[tuple[str, Any]]:
 @pytest.mark.parametrize("given", email_cases("spf-rfc7208-a", _suite))
 async def test_the_openspf_suite_is_decided_as_stated(given: Any) -> None:
     zone, case = given
-    found = await check(
-        Lookups(ZoneResolver(zone)), peer=case["host"], helo=case["helo"], mail_from=case["mailfrom"]
-    )
+    found = await check(Lookups(ZoneResolver(zone)), peer=case["host"], helo=case["helo"], mail_from=case["mailfrom"])
     wanted = case["result"] if isinstance(case["result"], list) else [case["result"]]
     assert found.result in wanted
     if "explanation" in case:

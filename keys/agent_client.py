@@ -14,22 +14,43 @@ Rules:
 
 from __future__ import annotations
 
+import itertools
+import os
 import socket
+import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as WaitedTooLong
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self, TypeVar
 
+import msgspec
+
+from keys import packet, protocol
 from keys.box import Binding, KeyId, Purpose
 from keys.directory import Entry, Imported, Provenance, Trust
-from keys.errors import Unavailable
-from keys.limits import Limits
+from keys.errors import BadData, KeysError, Unavailable
+from keys.limits import CONTROL_SECONDS, START_SECONDS, Limits
 from keys.openpgp import Certificate, Fingerprint, OwnKey
-from keys.protocol import Kind
+from keys.pipe import pack, unpack
+from keys.protocol import Call, ControlRequest, Kind, Reply
+from keys.running import memory_file
 from keys.secret import Secret
 from keys.stamp import StampedHead, StampedRow
+
+T = TypeVar("T")
+
+ANSWER_BYTES: Final = 2**31
+RESTART_SECONDS: Final = 0.5  # between two starts: a key process that dies at once must not spin
+_KEPT_ENVIRONMENT: Final = (
+    "PATH", "PYTHONPATH", "VIRTUAL_ENV", "LANG", "LC_ALL", "TZ", "TMPDIR", "HOME", "LD_LIBRARY_PATH",
+)  # fmt: skip
 
 
 class AgentClient:
@@ -39,13 +60,25 @@ class AgentClient:
         self._folder = folder
         self._limits = limits or Limits()
         self._python = python
+        self._turn = threading.Lock()
+        self._process: _Process | None = None
+        self._closed = False
+        self._started = -RESTART_SECONDS
+        self._certificates: dict[Fingerprint, bytes] = {}
+        self._entries: dict[tuple[str, Fingerprint], Entry] = {}
 
     def start(self) -> None:
-        """Starts the key process and waits until it is ready. Raises Unavailable. Calls do it by themselves, too."""
-        raise Unavailable
+        """Starts the key process and waits until it is ready. Calls do it by themselves, too. Raises Unavailable, and
+        what is wrong with the key files: MissingKey, ExposedKey, BadData."""
+        self._running()
 
     def close(self) -> None:
         """Ends the key process and its openers."""
+        with self._turn:
+            self._closed = True
+            if self._process is not None:
+                self._process.close()
+                self._process = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -59,10 +92,11 @@ class AgentClient:
     @property
     def pid(self) -> int | None:
         """Of the key process, for metrics and tests."""
-        return None
+        return self._process.pid if self._process is not None else None
 
     def ping(self) -> None:
-        raise Unavailable
+        """It answers, and has looked at its key files again."""
+        self._ask(protocol.Ping(), type(None))
 
     # --- messages
 
@@ -70,71 +104,224 @@ class AgentClient:
         """Forks an opener that serves `sock` (the opener's end of a socket pair) for the message in the box. Returns
         when the opener runs; whether the box is good is said by `OpenerClient.unseal`. The caller closes its `sock`.
         Raises Unavailable (also when too many are at work), BadData."""
-        raise Unavailable
+        with memory_file(box) as file:
+            self._ask(protocol.Attend(binding, kind), type(None), files=(sock.fileno(), file))
 
     def stamp(self, stamped: StampedRow | StampedHead) -> bytes:
         """64 bytes; the shape of `keys.stamping.Stamper.stamp`."""
-        raise Unavailable
+        return self._ask(protocol.Stamp(stamped.encode()), bytes)
 
     def box(self, payload: Secret[bytes], binding: Binding) -> bytes:
         """A box from the inspector to itself or to the edge: a notice (REPLY), an answer (OUTBOX)."""
-        raise Unavailable
+        with memory_file(payload.reveal()) as file:
+            return self._ask(protocol.BoxUp(binding), bytes, files=(file,))
 
     def hold(self, box: bytes, binding: Binding) -> bytes:
         """The box again, under a key that is this row's alone and dies with `forget_held`, so that a held message keeps
         no epoch's key alive. Raises BadSignature, MissingKey, CannotDecrypt, BadData, Unavailable."""
-        raise Unavailable
+        with memory_file(box) as file:
+            return self._ask(protocol.Hold(binding), bytes, files=(file,))
 
     def forget_held(self, row: str) -> None:
         """Destroys the row's own key (after the commit that ends the row). Nothing happens if there is none."""
-        raise Unavailable
+        self._ask(protocol.ForgetHeld(row), type(None))
 
     def keep_held(self, rows: AbstractSet[str]) -> int:
         """Destroys one-row keys of all other rows, unless younger than an hour; how many. After a crash."""
-        raise Unavailable
+        with memory_file(pack(tuple(rows))) as file:
+            return self._ask(protocol.KeepHeld(), int, files=(file,))
 
     # --- customers' certificates
+
+    def feed(self, certificates: Mapping[Fingerprint, bytes], entries: Sequence[Entry]) -> int:
+        """The whole directory, as the store remembers it: at start, before messages. `certificates` are what
+        `Imported.data` was. How many the key process has taken."""
+        self._certificates.update(certificates)
+        self._entries.update({(entry.address, entry.fingerprint): entry for entry in entries})
+        return self._feed(self._running())
 
     def import_certificate(
         self, data: bytes, addresses: Sequence[str], trust: Trust, *,
         provenance: Provenance = Provenance.ADMIN, decided: bool = False,
     ) -> tuple[Imported, ...]:  # fmt: skip
         """Armored or binary; what isn't needed is dropped. Each of `addresses` is proposed for each certificate; with
-        none, those of its user ids. `decided`: from the store, where somebody has decided before.
+        none, those of its user ids. `decided`: somebody has decided already that it replaces nothing.
         Raises BadData, TooLarge, TooSlow, Unavailable."""
-        raise Unavailable
+        request = protocol.ImportCertificate(tuple(addresses), trust, provenance, decided)
+        with memory_file(data) as file:
+            imported = self._ask(request, tuple[Imported, ...], files=(file,))
+        for one in imported:
+            self._certificates[one.certificate.fingerprint] = one.data
+            self._remember(*one.entries)
+        return imported
 
     def drop_certificate(self, fingerprint: Fingerprint) -> None:
-        raise Unavailable
+        self._certificates.pop(fingerprint, None)
+        for key in [key for key in self._entries if key[1] == fingerprint]:
+            del self._entries[key]
+        self._ask(protocol.DropCertificate(fingerprint), type(None))
 
-    def decide(self, address: str, fingerprint: Fingerprint, *, take: bool) -> None:
-        """A person's word on a pending change. Raises MissingKey."""
-        raise Unavailable
+    def decide(self, address: str, fingerprint: Fingerprint, *, take: bool) -> Entry:
+        """A person's word on a pending change; how it now stands. Raises MissingKey."""
+        entry = self._ask(protocol.Decide(address, fingerprint, take), Entry)
+        self._remember(entry)
+        return entry
 
     def certificates(self) -> tuple[Certificate, ...]:
-        raise Unavailable
+        return self._ask(protocol.Certificates(), tuple[Certificate, ...])
 
     def entries(self) -> tuple[Entry, ...]:
         """The directory: how each certificate stands with each address, pending changes among them."""
-        raise Unavailable
+        return self._ask(protocol.Entries(), tuple[Entry, ...])
 
     # --- our own keys
 
     def mailbox_keys(self) -> tuple[OwnKey, ...]:
-        raise Unavailable
+        return self._ask(protocol.MailboxKeys(), tuple[OwnKey, ...])
 
     def new_mailbox_key(self, name: str, address: str) -> Fingerprint:
-        raise Unavailable
+        """Raises BadData (what can't stand in a user id), Unavailable."""
+        return Fingerprint(self._ask(protocol.NewMailboxKey(name, address), str))
 
     def export_mailbox(self, fingerprint: Fingerprint) -> bytes:
         """The public part, binary. Raises MissingKey."""
-        raise Unavailable
+        return self._ask(protocol.ExportMailbox(fingerprint), bytes)
 
     def rotate(self, purpose: Purpose) -> KeyId:
         """A new box key for SPOOL, REPLY or REQUEST, published; the older ones still open."""
-        raise Unavailable
+        return KeyId(self._ask(protocol.Rotate(purpose), str))
 
     def retire(self, in_use: Mapping[Purpose, AbstractSet[KeyId]], overlap_seconds: float) -> tuple[KeyId, ...]:
         """Destroys box keys that are superseded for longer than the overlap and not in `in_use`; says which. A purpose
-        that isn't named keeps all of its keys."""
-        raise Unavailable
+        that isn't named keeps all of its keys. Look the ids in use up *before* calling."""
+        with memory_file(pack({purpose: tuple(names) for purpose, names in in_use.items()})) as file:
+            return self._ask(protocol.Retire(overlap_seconds), tuple[KeyId, ...], files=(file,))
+
+    # --- the process
+
+    def _ask(self, request: ControlRequest, kind: type[T], *, files: tuple[int, ...] = ()) -> T:
+        return self._running().ask(request, kind, files)
+
+    def _running(self) -> _Process:
+        with self._turn:
+            if self._closed:
+                raise Unavailable
+            if self._process is not None and self._process.alive:
+                return self._process
+            if self._process is not None:
+                self._process.close()
+                self._process = None
+            time.sleep(max(0.0, self._started + RESTART_SECONDS - time.monotonic()))
+            self._started = time.monotonic()
+            process = _Process(self._python, self._folder, self._limits)
+            try:
+                if self._certificates:
+                    self._feed(process)
+            except KeysError:
+                process.close()
+                raise
+            self._process = process
+            return process
+
+    def _feed(self, process: _Process) -> int:
+        fed = protocol.Fed(
+            {str(name): data for name, data in self._certificates.items()}, tuple(self._entries.values())
+        )
+        with memory_file(pack(fed)) as file:
+            return process.ask(protocol.Feed(), int, (file,))
+
+    def _remember(self, *entries: Entry) -> None:
+        for entry in entries:
+            self._entries[entry.address, entry.fingerprint] = entry
+
+
+class _Process:
+    """One run of the key process, and who waits on it. Raises Unavailable and what it says about its key files."""
+
+    def __init__(self, python: str, folder: Path, limits: Limits) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._sock = ours
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._waiting: dict[int, Future[bytes]] = {0: Future()}
+        ready = self._waiting[0]
+        self.alive = True
+        arguments = [
+            python, "-P", "-m", "keys.agent", "--folder", str(folder), "--control", str(theirs.fileno()),
+            "--limits", msgspec.json.encode(limits).decode(),
+        ]  # fmt: skip
+        environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+        try:
+            self._program = subprocess.Popen(
+                arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=(theirs.fileno(),),
+                env=environment, start_new_session=True,
+            )  # fmt: skip
+        except OSError:
+            ours.close()
+            raise Unavailable from None
+        finally:
+            theirs.close()
+        self.pid = self._program.pid
+        threading.Thread(target=self._listen, name="keys-agent", daemon=True).start()
+        try:
+            protocol.result(type(None), ready.result(START_SECONDS))
+        except WaitedTooLong:
+            self.close()
+            raise Unavailable from None
+        except KeysError:
+            self.close()
+            raise
+
+    def ask(self, request: ControlRequest, kind: type[T], files: tuple[int, ...]) -> T:
+        future: Future[bytes] = Future()
+        with self._lock:
+            if not self.alive:
+                raise Unavailable
+            number = next(self._numbers)
+            self._waiting[number] = future
+            try:
+                packet.send(self._sock, msgspec.msgpack.encode(Call(number, request)), files)
+            except OSError:
+                self._waiting.pop(number, None)
+                raise Unavailable from None
+        try:
+            return protocol.result(kind, future.result(CONTROL_SECONDS))
+        except WaitedTooLong:
+            raise Unavailable from None
+        finally:
+            self._waiting.pop(number, None)
+
+    def close(self) -> None:
+        """The end of the control socket ends it; a second later it is killed."""
+        self.alive = False
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        try:
+            self._program.wait(2.0)
+        except subprocess.TimeoutExpired:
+            self._program.kill()
+            self._program.wait()
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                data, files = packet.receive(self._sock)
+                with ExitStack() as stack:
+                    stack.callback(packet.close, files)
+                    if not data:
+                        break
+                    reply = unpack(Reply, data)
+                    answer = packet.read(files[0], ANSWER_BYTES) if reply.beside and files else reply.answer
+                future = self._waiting.get(reply.number)
+                if future is not None and not future.done():
+                    future.set_result(answer)
+        except (OSError, BadData):
+            pass
+        finally:
+            with self._lock:
+                self.alive = False
+                left = list(self._waiting.values())
+            for future in left:
+                if not future.done():
+                    future.set_exception(Unavailable())
+            self._sock.close()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from keys.box import KeyId, key_id
+from keys.box import KeyId, key_id, newest, read_key_file
 from keys.errors import BadData, CannotDecrypt, MissingKey
 from keys.secret import Secret
 
@@ -100,7 +101,9 @@ class AtRest:
         return own.open(sealed[8:], place)
 
     def index(self, purpose: str, value: str) -> bytes:
-        """A blind index: the same 32 bytes for the same purpose and value."""
+        """A blind index: the same 32 bytes for the same purpose and value. Raises MissingKey."""
+        if not self._index:
+            raise MissingKey
         message = purpose.encode() + b"\x00" + value.encode("utf-8", "surrogatepass")
         return hmac.digest(self._index.reveal(), message, "sha256")
 
@@ -119,6 +122,29 @@ class AtRest:
             return root.decrypt(wrapped[9 : 9 + NONCE_BYTES], wrapped[9 + NONCE_BYTES :], owner.encode())
         except InvalidTag:
             raise CannotDecrypt from None
+
+
+def load_secret(path: Path) -> Secret[bytes]:
+    """A file with 32 secret bytes (session.key, threads.key, lane.key). Raises MissingKey, ExposedKey, BadData."""
+    secret = read_key_file(path, "secret")
+    if len(secret) != 32:
+        raise BadData
+    return secret
+
+
+def load_roots(folder: Path, prefix: str, index: Secret[bytes] | None = None) -> AtRest:
+    """The root keys PREFIX.TIME.ID.key in the folder; the newest wraps. Without an index key, `AtRest.index` raises
+    MissingKey: indexes must outlive the roots. Raises MissingKey, ExposedKey, BadData."""
+    paths = sorted(folder.glob(f"{prefix}.*.key"))
+    current = newest(paths)
+    keys = {path: load_secret(path) for path in paths}
+    named = {key_id(key.reveal()): key for key in keys.values()}
+    return AtRest(named, key_id(keys[current].reveal()), Secret(b"") if index is None else index)
+
+
+def derive(key: Secret[bytes], purpose: str) -> Secret[bytes]:
+    """32 bytes for one purpose, from a secret that serves several."""
+    return Secret(_derive(key, b"derived " + purpose.encode()))
 
 
 def _derive(key: Secret[bytes], purpose: bytes) -> bytes:

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519PublicKey, Suite
 
-from keys.errors import BadData, BadSignature, MissingKey
+from keys.errors import BadData, BadSignature, ExposedKey, MissingKey
 from keys.secret import Secret
 
 KeyId = NewType("KeyId", str)
@@ -157,6 +157,26 @@ def load(kind: str, text: str) -> bytes:
         return base64.b64decode(words[1], validate=True)
     except ValueError:
         raise BadData from None
+
+
+def read_key_file(path: Path, kind: str) -> Secret[bytes]:
+    """A private file. Raises MissingKey, ExposedKey (others may read it), BadData."""
+    try:
+        if path.stat().st_mode & 0o007:
+            raise ExposedKey
+        return Secret(load(kind, path.read_text("ascii")))
+    except OSError:
+        raise MissingKey from None
+    except UnicodeDecodeError:
+        raise BadData from None
+
+
+def load_signing_key(path: Path) -> SigningKey:
+    """A role's `sign.key`. Raises MissingKey, ExposedKey, BadData."""
+    seed = read_key_file(path, "sign")
+    if len(seed) != 32:
+        raise BadData
+    return SigningKey(seed)
 
 
 def newest(paths: Iterable[Path]) -> Path:

@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -65,9 +65,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """What an import came to: the certificate, and how it now stands with each address."""
+    """What an import came to: the certificate as it now is (`data`: binary and minimal, merged with what was known
+    before; what the store keeps), and how it stands with each address."""
 
     certificate: Certificate
+    data: bytes = field(repr=False)
     entries: tuple[Entry, ...]
 
 
@@ -114,6 +116,11 @@ class Directory:
         )  # fmt: skip
         self._put(entry)
         return entry
+
+    def restore(self, entries: Iterable[Entry]) -> None:
+        """As they stood before; from the store."""
+        for entry in entries:
+            self._put(replace(entry, address=normal(entry.address)))
 
     def decide(self, address: str, fingerprint: Fingerprint, *, take: bool) -> Entry:
         """A person's word on an entry. Raises MissingKey."""

@@ -9,6 +9,7 @@
     ├── TooLarge              the plaintext passes its limit (RFC 9580 compression bombs)
     ├── TooSlow               the time limit ran out
     ├── BadSignature          a box or a stamp does not verify: forged, replayed or moved
+    ├── ExposedKey            a key file of ours may be read by anybody on this machine
     └── Unavailable           gpg, its agent or the key process is not there; try again
 
 Rule: no message text, no key material and no program output ever goes into one of these: `str(error)` is its
@@ -57,6 +58,10 @@ class BadSignature(KeysError):
     """A box or a stamp does not verify."""
 
 
+class ExposedKey(KeysError):
+    """A key file may be read by anybody on this machine (chmod 600)."""
+
+
 class Unavailable(KeysError):
     """The program or process that holds the keys is not there; try again."""
 
@@ -65,7 +70,7 @@ BY_NAME: dict[str, type[KeysError]] = {
     kind.__name__: kind
     for kind in (
         KeysError, BadData, CannotDecrypt, MissingKey, CertCannotEncrypt, KeyCannotSign, TooLarge, TooSlow,
-        BadSignature, Unavailable,
+        BadSignature, ExposedKey, Unavailable,
     )
 }  # fmt: skip
 """For the pipe between processes: an error travels as its class's name and nothing else."""

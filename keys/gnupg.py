@@ -144,13 +144,13 @@ class Gpg:
 
     # --- customers' certificates
 
-    def import_certificates(self, data: bytes) -> tuple[Certificate, ...]:
+    def import_certificates(self, data: bytes, *, known: bool = False) -> tuple[Certificate, ...]:
         """Certificates into the customers' keybox: size, number and kind of packets checked first, foreign signatures
-        dropped. Raises BadData, TooLarge, TooSlow, Unavailable."""
-        if len(data) > self._limits.certificate_bytes:
+        dropped. `known`: many, which went through this before. Raises BadData, TooLarge, TooSlow, Unavailable."""
+        if len(data) > self._limits.certificate_bytes and not known:
             raise TooLarge
         binary = packets.dearmor(data)
-        if packets.certificates(binary) > CERTIFICATES_PER_IMPORT:
+        if packets.certificates(binary) > CERTIFICATES_PER_IMPORT and not known:
             raise TooLarge
         ran = self._run(
             "--no-armor", "--import-options", "import-minimal,self-sigs-only,no-keep-ownertrust", "--import",
@@ -159,7 +159,8 @@ class Gpg:
         if not ran.report.imported:
             raise Unavailable if ran.report.transient else BadData
         wanted = set(ran.report.imported)
-        return tuple(one for one in self.certificates(*sorted(wanted)) if one.fingerprint in wanted)
+        listed = self.certificates() if known else self.certificates(*sorted(wanted))
+        return tuple(one for one in listed if one.fingerprint in wanted)
 
     def certificates(self, *fingerprints: Fingerprint) -> tuple[Certificate, ...]:
         """Those named, or all."""
@@ -216,10 +217,11 @@ class Gpg:
             raise BadData
         return found
 
-    def export(self, fingerprint: Fingerprint) -> bytes:
-        """The public part of one of our own keys, binary and minimal. Raises MissingKey."""
+    def export(self, fingerprint: Fingerprint, *, ring: str = "own") -> bytes:
+        """The public part of one of our own keys (or, `ring` customers, a certificate), binary and minimal. Raises
+        MissingKey."""
         ran = self._run(
-            "--export-options", "export-minimal", "--export", _named(fingerprint), ring="own",
+            "--export-options", "export-minimal", "--export", _named(fingerprint), ring=ring,
             max_bytes=self._limits.certificate_bytes, seconds=self._limits.gpg_seconds,
         )  # fmt: skip
         if not ran.output:

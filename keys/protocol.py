@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from keys.box import Binding, Purpose
-from keys.directory import Provenance, Trust
+from keys.directory import Entry, Provenance, Trust
 from keys.errors import BY_NAME, BadData, KeysError, Unavailable
 from keys.pipe import pack, unpack
 from keys.secret import Secret
@@ -120,7 +120,7 @@ OPENER_MAY: Final[dict[Kind, frozenset[type[Request]]]] = {
 
 
 class Ping(Request, tag="ping"):
-    """-> None."""
+    """-> None. It also looks at the key files again, for what another process made or destroyed."""
 
 
 class Attend(Request, tag="attend"):
@@ -149,9 +149,7 @@ class ForgetHeld(Request, tag="forget_held"):
 
 
 class KeepHeld(Request, tag="keep_held"):
-    """One-row keys of all other rows that are older than an hour are destroyed -> int."""
-
-    rows: tuple[str, ...]
+    """With the rows (tuple[str, ...]): one-row keys of all others that are older than an hour are destroyed -> int."""
 
 
 class BoxUp(Request, tag="box_up"):
@@ -161,12 +159,16 @@ class BoxUp(Request, tag="box_up"):
 
 
 class ImportCertificate(Request, tag="import_certificate"):
-    """With the certificate -> tuple[Imported, ...]."""
+    """With the certificate -> tuple[Imported, ...], as a memory file."""
 
     addresses: tuple[str, ...]
     trust: Trust
     provenance: Provenance
     decided: bool
+
+
+class Feed(Request, tag="feed"):
+    """With a `Fed`: the whole directory, as the store or the client remembers it -> int, certificates taken."""
 
 
 class DropCertificate(Request, tag="drop_certificate"):
@@ -176,7 +178,7 @@ class DropCertificate(Request, tag="drop_certificate"):
 
 
 class Decide(Request, tag="decide"):
-    """A pending change: take it or not -> None."""
+    """A pending change: take it or not -> Entry."""
 
     address: str
     fingerprint: str
@@ -192,7 +194,7 @@ class Entries(Request, tag="entries"):
 
 
 class MailboxKeys(Request, tag="mailbox_keys"):
-    """-> tuple[OwnKey, ...]."""
+    """-> tuple[OwnKey, ...], as a memory file."""
 
 
 class NewMailboxKey(Request, tag="new_mailbox_key"):
@@ -203,7 +205,7 @@ class NewMailboxKey(Request, tag="new_mailbox_key"):
 
 
 class ExportMailbox(Request, tag="export_mailbox"):
-    """-> bytes, binary."""
+    """-> bytes, binary, as a memory file."""
 
     fingerprint: str
 
@@ -215,16 +217,22 @@ class Rotate(Request, tag="rotate"):
 
 
 class Retire(Request, tag="retire"):
-    """-> tuple[KeyId, ...], those destroyed."""
+    """With the ids in use (dict[Purpose, tuple[str, ...]]) -> tuple[KeyId, ...], those destroyed."""
 
-    in_use: dict[Purpose, tuple[str, ...]]
     overlap_seconds: float
 
 
 ControlRequest = (
-    Ping | Attend | Stamp | Hold | ForgetHeld | KeepHeld | BoxUp | ImportCertificate | DropCertificate | Decide
+    Ping | Attend | Stamp | Hold | ForgetHeld | KeepHeld | BoxUp | ImportCertificate | Feed | DropCertificate | Decide
     | Certificates | Entries | MailboxKeys | NewMailboxKey | ExportMailbox | Rotate | Retire
 )  # fmt: skip
+
+
+class Fed(msgspec.Struct, array_like=True):
+    """In the memory file beside `Feed`."""
+
+    certificates: dict[str, bytes]
+    entries: tuple[Entry, ...]
 
 
 class Call(msgspec.Struct, array_like=True):

@@ -118,9 +118,7 @@ class Directory:
             raise StoreError("an erased contact still has an address")
         return Person(contact=row[1], address_id=row[0], key_inspector=row[2], key_desk=row[3], first=False)
 
-    def require(
-        self, conn: Connection, channel: str, address: Address | None, now: int, language: str = ""
-    ) -> Person:
+    def require(self, conn: Connection, channel: str, address: Address | None, now: int, language: str = "") -> Person:
         """The contact of the address; a new one when it is new, or when there is no address."""
         if address is not None:
             known = self.find(conn, channel, address)

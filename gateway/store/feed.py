@@ -36,9 +36,9 @@ _VALUES: Final[dict[str, Any]] = {name: bindparam(f"the_{name}") for name in _CO
 _ADD: Final = Prepared(
     {
         "sqlite": insert(schema.feed).inline().values(xid=literal_column("0"), **_VALUES),
-        "postgresql": insert(schema.feed).inline().values(
-            xid=cast(cast(func.pg_current_xact_id(), Text), BigInteger), **_VALUES
-        ),
+        "postgresql": insert(schema.feed)
+        .inline()
+        .values(xid=cast(cast(func.pg_current_xact_id(), Text), BigInteger), **_VALUES),
     }
 )
 

@@ -16,7 +16,7 @@ from gateway.sanitized import Sanitized
 from gateway.states import Talk
 from gateway.store.database import Database
 from gateway.store.outbox import Delivery
-from gateway.store.spool import HeldRow
+from gateway.store.held import HeldRow
 from keys.atrest import AtRest
 from keys.box import VerifyKey
 

@@ -16,7 +16,6 @@ from gateway.store.database import Database
 from gateway.store.spool import Spool, put
 from keys.errors import BadData
 
-
 LANE = b"l" * 32
 RULE = Rule(Code("tls.absent"), Action.HOLD, "Please use TLS", "7.1", "It came in clear.")
 HOLD = Decision(Action.HOLD, (Finding(RULE, {"n": 3, "yes": True, "word": Token("x.y")}),), "inspection")

@@ -22,7 +22,7 @@ def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
-    return {
+    whole = {
         "openapi": "3.1.0",
         "info": {
             "title": "Vestibule desk", "version": version,
@@ -42,6 +42,8 @@ def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
         },
         "security": [{"session": []}],
     }  # fmt: skip
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(whole))
+    return plain
 
 
 def _operation(route: Route) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class Texts:
     def has(self, key: str) -> bool:
         return key in self._texts
 
-    def keys(self) -> frozenset[str]:
+    def known(self) -> frozenset[str]:
         return frozenset(self._texts)
 
     def finding(self, code: str, plain: str) -> str:

@@ -268,5 +268,5 @@ def _agent(value: bytes, domain: str) -> tuple[str, str]:
 def _matches(granularity: str, local: str) -> bool:
     before, star, after = granularity.partition("*")
     if not star:
-        return local == granularity
+        return local == granularity != ""
     return len(local) >= len(before) + len(after) and local.startswith(before) and local.endswith(after)

@@ -39,12 +39,19 @@ class SigningError(ValueError):
 class Signer:
     """One domain's key. Thread-safe; keeps the private key to itself."""
 
-    def __init__(self, domain: str, selector: str, key: RSAPrivateKey | Ed25519PrivateKey) -> None:
+    def __init__(
+        self,
+        domain: str,
+        selector: str,
+        key: RSAPrivateKey | Ed25519PrivateKey,
+        *,
+        least_bits: int = RSA_BITS_LEAST,
+    ) -> None:
         """Raises SigningError."""
         name = domain_name(domain)
         if name is None or domain_name(f"{selector}._domainkey.{name}") is None:
             raise SigningError("domain or selector")
-        if isinstance(key, RSAPrivateKey) and key.key_size < RSA_BITS_LEAST:
+        if isinstance(key, RSAPrivateKey) and key.key_size < least_bits:
             raise SigningError("key too short")
         self.domain = name
         self.selector = selector
@@ -93,7 +100,7 @@ class Signer:
             ("h", ":".join(names)),
             ("bh", body_hash),
         ]
-        value = folded([f"{name}={text}" for name, text in tags]) + ";\r\n\tb="
+        value = folded([f"{name}={text}" for name, text in tags], "DKIM-Signature: ") + ";\r\n\tb="
         data = b"".join(canonical_field(each, "relaxed") + b"\r\n" for each in signed_fields(block.fields, names))
         data += relaxed_field("dkim-signature", b" " + value.encode())
         return f"DKIM-Signature: {value}{_in_lines(base64.b64encode(self.signature(data)).decode())}\r\n".encode()
@@ -105,18 +112,18 @@ class Signer:
         return self._key.sign(hashlib.sha256(data).digest())
 
 
-def folded(tags: Sequence[str]) -> str:
-    """Tags as a folded field value; a long list of names is broken behind its colons."""
-    lines, line = [], ""
-    for tag in tags:
+def folded(tags: Sequence[str], name: str) -> str:
+    """Tags as the folded value of a field (`name`: with its colon and blank). A list of names breaks behind colons."""
+    lines, line = [], name
+    for number, tag in enumerate(tags):
         for index, piece in enumerate(_pieces(tag)):
-            glue = "; " if line and index == 0 else ""
-            if line and len(line) + len(glue) + len(piece) > _LINE:
+            glue = "; " if number and index == 0 else ""
+            if len(line) + len(glue) + len(piece) > _LINE:
                 lines.append(line + glue.rstrip())
                 line = piece
             else:
                 line += glue + piece
-    return "\r\n\t".join([*lines, line])
+    return "\r\n\t".join([*lines, line]).removeprefix(name)
 
 
 def _pieces(tag: str) -> list[str]:

@@ -44,6 +44,7 @@ _PRINTABLE: Final = re.compile(r"[ -~]*")
 _PLAIN_LINES: Final = re.compile(rb"(?:(?!From )[\t -~]{0,76}(?<![ \t])\n)*")
 _BEGIN: Final = b"-----BEGIN PGP MESSAGE-----"
 _LINE: Final = 76
+_FRAME: Final = "=?utf-8?B??="
 _WORD_BYTES: Final = 45  # of one encoded-word: 60 characters of base 64 and its frame stay below 75
 
 
@@ -138,12 +139,13 @@ def _checked(value: str) -> str:
 def _mailbox(name: str, address: str) -> str:
     if not name:
         return _checked(address)
-    if _PHRASE.fullmatch(name) and len(name) < _LINE // 2:
+    short = _PRINTABLE.fullmatch(name) and len(name) < _LINE // 2 and "=?" not in name
+    if short and _PHRASE.fullmatch(name):
         shown = name
-    elif _PRINTABLE.fullmatch(name) and len(name) < _LINE // 2 and "=?" not in name:
+    elif short:
         shown = '"' + re.sub(r'([\\"])', r"\\\1", name) + '"'
     else:
-        shown = encoded(name, len("Reply-To: "), always=True)
+        shown = encoded(name, len("HP-Outer: Reply-To: "), always=True)
     return f"{shown}\r\n <{_checked(address)}>"
 
 
@@ -161,10 +163,12 @@ def encoded(text: str, used: int, *, always: bool = False) -> str:
     if plain and not always:
         return text
     chunks: list[bytes] = [b""]
+    room = (_LINE - used - len(_FRAME)) // 4 * 3
     for char in text:
         octets = char.encode("utf-8", "replace")
-        if len(chunks[-1]) + len(octets) > _WORD_BYTES:
+        if len(chunks[-1]) + len(octets) > room:
             chunks.append(b"")
+            room = _WORD_BYTES
         chunks[-1] += octets
     return "\r\n ".join(f"=?utf-8?B?{base64.b64encode(chunk).decode('ascii')}?=" for chunk in chunks)
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
@@ -28,6 +29,7 @@ from channels.email.resolver import Resolver, Status
 RSA_BITS_LEAST: Final = 1_024  # RFC 8301, section 3.2
 RSA_BITS_MOST: Final = 8_192  # beyond it a signature costs us more than the sender
 RSA_EXPONENT_BITS_MOST: Final = 33
+KEYS_KEPT: Final = 256  # the same few senders write most mail
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 
 
@@ -69,6 +71,7 @@ async def fetch(
     return parse(texts[0], algorithm, least_bits=least_bits)
 
 
+@lru_cache(KEYS_KEPT)
 def parse(text: bytes, algorithm: Algorithm, *, least_bits: int = RSA_BITS_LEAST) -> Key:
     """Raises Refusal."""
     try:

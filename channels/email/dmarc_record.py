@@ -12,11 +12,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 from channels.email.author import domain_name
 
 TAGS: Final = 64
+RECORDS_KEPT: Final = 256
 _BLANK: Final = " \t"
 _VERSION: Final = re.compile(rb"[vV][ \t]*+=[ \t]*+DMARC1[ \t]*+(?:;|\Z)")
 _SIZE: Final = re.compile(r"([0-9]{1,20})[kmgt]?", re.IGNORECASE)
@@ -66,6 +69,7 @@ def is_dmarc(text: bytes) -> bool:
     return _VERSION.match(text) is not None
 
 
+@lru_cache(RECORDS_KEPT)
 def parse(text: bytes, *, grammar: Grammar = Grammar.RFC7489) -> DmarcRecord:
     """One record. Raises RecordError."""
     if not is_dmarc(text):
@@ -91,7 +95,7 @@ def parse(text: bytes, *, grammar: Grammar = Grammar.RFC7489) -> DmarcRecord:
         psd=psd if psd in ("y", "n") else "u",
         testing=tags.get("t", "n").lower() == "y",
         pct=int(pct) if pct.isascii() and pct.isdigit() and len(pct) <= 3 and int(pct) <= 100 else 0,
-        tags=tags,
+        tags=MappingProxyType(tags),
     )
 
 

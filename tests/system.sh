@@ -7,6 +7,7 @@ package() {
     case "$1" in
         gpg) echo "gnupg" ;;
         chromium) echo "chromium fonts-dejavu-core" ;;
+        swaks) echo "swaks libnet-ssleay-perl" ;;
         *) echo "$1" ;;
     esac
 }
@@ -15,6 +16,7 @@ present() {
     case "$1" in
         gpg) command -v gpg >/dev/null && command -v gpg-agent >/dev/null ;;
         postfix) [ -x /usr/sbin/postfix ] && [ -x /usr/sbin/smtp-source ] ;;
+        swaks) command -v swaks >/dev/null && perl -MNet::SSLeay -e 1 2>/dev/null ;;
         *) command -v "$1" >/dev/null ;;
     esac
 }

@@ -31,6 +31,7 @@ CROWD: Final = 24
 
 _BETWEEN: Final = r"[ \t\r\n\-./_>,:;*+~|'\"()\\]"
 _RUN: Final = re.compile(rf"[0-9](?:{_BETWEEN}{{0,4}}+[0-9]){{{SHORTEST - 1},}}+")
+_NUMBER: Final = re.compile(r"[0-9]{3}")
 _GROUP: Final = re.compile(r"[0-9]+")
 _UUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _HEX: Final = re.compile(r"[0-9a-f]+", re.IGNORECASE)
@@ -60,7 +61,8 @@ class Hit:
     end: int
     last4: str
     size: int
-    quality: int
+    shape: Shape
+    trust: Trust
     reason: Reason
 
 
@@ -84,15 +86,26 @@ def hits(view: View) -> tuple[Hit, ...]:
 
 
 def _best(found: Iterator[Hit]) -> Iterator[Hit]:
-    """Without those that overlap a better one."""
-    ranked = sorted(found, key=lambda hit: hit.start)
+    """Without those that a better one overlaps. Of two well-grouped ones, one within the other, the longer is better:
+    what it hides too much is safe."""
     kept: list[Hit] = []
-    for hit in ranked:
-        while kept and kept[-1].end > hit.start and kept[-1].quality < hit.quality:
+    for hit in sorted(found, key=lambda hit: (hit.start, -hit.end)):
+        while kept and kept[-1].end > hit.start and _beats(hit, kept[-1]):
             kept.pop()
-        if not (kept and kept[-1].end > hit.start and kept[-1].quality > hit.quality):
+        if not (kept and kept[-1].end > hit.start and _beats(kept[-1], hit)):
             kept.append(hit)
     yield from kept
+
+
+def _beats(one: Hit, other: Hit) -> bool:
+    if one.shape is Shape.OWN and other.shape is Shape.OWN:
+        if one.start <= other.start and other.end <= one.end:
+            return True
+        if other.start <= one.start and one.end <= other.end:
+            return False
+    return (one.shape, one.trust, one.reason is Reason.CHECKSUM) > (
+        other.shape, other.trust, other.reason is Reason.CHECKSUM,
+    )  # fmt: skip
 
 
 class _Run:
@@ -150,7 +163,7 @@ class _Run:
         if self._something_else(first, last, digits, trust, card):
             return None
         reason = Reason.CHECKSUM if checked else Reason.CONTEXT
-        return Hit(start, end, digits[-4:], len(digits), 3 * shape + trust + checked, reason)
+        return Hit(start, end, digits[-4:], len(digits), shape, trust, reason)
 
     def _shape(self, first: int, last: int, labelled: bool) -> Shape | None:
         """None: the grouping speaks against a card."""
@@ -183,7 +196,9 @@ class _Run:
         return self.text[self.groups[index][1] : self.groups[index + 1][0]]
 
     def _one_sign(self, first: int, last: int) -> bool:
-        """Whether one and the same sign joins all groups."""
+        """Whether one and the same sign joins three groups or more, none of them a single digit."""
+        if last - first < 2 or any(end - start < 2 for start, end in self.groups[first : last + 1]):
+            return False
         return {self._gap(index) for index in range(first, last)} in ({"-"}, {"."}, {"/"}, {"_"})
 
     def _unchecked(self, digits: str, start: int, end: int) -> bool:
@@ -202,9 +217,10 @@ class _Run:
         if imei is not None and not nearer(card, imei):
             return len(digits) == 15 or digits[:2] in ("01", "35", "86", "99")
         if trust is Trust.LOOSE:
-            for label in (Label.ORDER, Label.PHONE):
-                if not nearer(card, labels.of(label).near(start, end)) and self._near(label, start, end):
-                    return True
+            if any(self._named(label, start, card) for label in (Label.ORDER, Label.PHONE)):
+                return True
+            if last > first and card is None and self._torn(first, last):
+                return True
         if card is not None:
             return False
         if len(digits) <= 14 and self._dialled(start):
@@ -217,6 +233,30 @@ class _Run:
             return True
         return any(match.start() < end and start < match.end()
                    for match in _UUID.finditer(self.text, max(0, start - 36), end + 36))  # fmt: skip
+
+    def _named(self, label: Label, start: int, card: int | None) -> bool:
+        """Whether this label stands before the number and no other number between, and no card label nearer."""
+        distance = self.view.labels.of(label).before(start, 30)
+        if distance is None or nearer(card, distance):
+            return False
+        return _NUMBER.search(self.text, start - distance, start) is None
+
+    def _torn(self, first: int, last: int) -> bool:
+        """Whether the window cuts through something: a date or an amount ("… 1111 12/27", "… 1111 250.00"), or a longer
+        row of groups of the same size."""
+        inside = self._gap(first)
+        size = self._size(first)
+        if last + 1 < len(self.groups):
+            after = self._gap(last)
+            if self._size(last) <= 3 and after != inside and after in ("/", "-", ".", ",", ":"):
+                return True
+            if after == inside and self._size(last) == size == self._size(last + 1):
+                return True
+        return first > 0 and self._gap(first - 1) == inside and self._size(first - 1) == size
+
+    def _size(self, group: int) -> int:
+        start, end = self.groups[group]
+        return end - start
 
     def _dialled(self, start: int) -> bool:
         """E.164: a plus, or two noughts, before the country's code."""
@@ -252,7 +292,7 @@ class _Run:
             for size, trust in iin.lengths(block[at : at + 6]).items():
                 window = block[at : at + size]
                 if trust is Trust.FIRM and len(window) == size and iin.luhn(window):
-                    yield Hit(start, end, "", end - start, 1, Reason.CONTEXT)
+                    yield Hit(start, end, "", end - start, Shape.ODD, trust, Reason.CONTEXT)
                     return
 
 

@@ -18,12 +18,12 @@ import os
 import selectors
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ import msgspec
 from keys import keyfiles, packet, packets, protocol
 from keys.box import Purpose
 from keys.box import seal as seal_box
+from keys.children import Children
 from keys.directory import Directory, Imported
 from keys.errors import BadData, KeysError, MissingKey, Unavailable
 from keys.gnupg import Gpg
@@ -41,20 +42,13 @@ from keys.limits import CONTROL_SECONDS, Limits
 from keys.opener import Opener, unseal
 from keys.openpgp import Certificate, Fingerprint
 from keys.pipe import unpack
-from keys.process import Places, die_with_parent, harden
+from keys.process import Places, harden
 from keys.protocol import Call, Reply, Request
 from keys.secret import Secret
 
 HELD_YOUNG_SECONDS: Final = 3_600.0  # its row may not be committed yet
 BOXED_BY_PARENT: Final = frozenset({Purpose.REPLY, Purpose.OUTBOX})
 _STAMPED: Final = {b"vestibule row 1": 6, b"vestibule head 1": 5}
-
-
-@dataclass(slots=True)
-class _Child:
-    pid: int
-    until: float
-    finish: Callable[[bool], None]
 
 
 class Agent:
@@ -66,11 +60,11 @@ class Agent:
         self._run = RunFolder(folder / "inspector" / "gnupg")
         self._directory = Directory()
         self._certificates: dict[Fingerprint, Certificate] = {}
-        self._children: dict[int, _Child] = {}
         self._openers = 0
         self._writers: deque[Callable[[], None]] = deque()  # one at a time on the customers' keybox
         self._writing = False
         self._selector = selectors.DefaultSelector()
+        self._children = Children(self._selector, control.close)
         self._gpg = Gpg(
             self._run.home, customers=self._run.customers, limits=limits, places=Places(limits.gpg_at_once),
             own_group=False,
@@ -86,25 +80,20 @@ class Agent:
             while self._step():
                 pass
         finally:
-            for child in self._children.values():
-                self._kill(child)
-            with suppress(OSError, KeysError):
-                self._gpg.stop_agent()
+            self._children.kill_all()
+            if self._run.is_last():  # another key process here may be using the same gpg-agent
+                with suppress(OSError, subprocess.SubprocessError):
+                    self._gpg.stop_agent()
             self._run.remove()
 
     def _step(self) -> bool:
         """One turn; False when the parent is gone."""
-        nearest = min((child.until for child in self._children.values()), default=time.monotonic() + 60.0)
-        for key, _ in self._selector.select(max(nearest - time.monotonic(), 0.0)):
-            if key.fileobj is self._control:
-                if not self._hear():
-                    return False
-            else:
-                self._bury(key.fd)
-        for child in self._children.values():
-            if time.monotonic() >= child.until:
-                self._kill(child)
-                child.until = time.monotonic() + 1.0
+        for key, _ in self._selector.select(max(self._children.nearest() - time.monotonic(), 0.0)):
+            if key.fileobj is not self._control:
+                self._children.bury(key.fd)
+            elif not self._hear():
+                return False
+        self._children.kill_late()
         return True
 
     def _hear(self) -> bool:
@@ -140,45 +129,6 @@ class Agent:
 
     # --- children
 
-    def _fork(self, work: Callable[[], None], seconds: float, finish: Callable[[bool], None]) -> None:
-        """Raises Unavailable. `finish` is told, here, whether the child ended well."""
-        us = os.getpid()
-        try:
-            pid = os.fork()
-        except OSError:
-            raise Unavailable from None
-        if pid == 0:
-            code = 1
-            try:
-                os.setpgid(0, 0)
-                die_with_parent(us)
-                for name in (signal.SIGTERM, signal.SIGINT):
-                    signal.signal(name, signal.SIG_DFL)
-                self._control.close()
-                work()
-                code = 0
-            finally:
-                os._exit(code)
-        with suppress(OSError):
-            os.setpgid(pid, pid)
-        watch = os.pidfd_open(pid)
-        self._children[watch] = _Child(pid, time.monotonic() + seconds, finish)
-        self._selector.register(watch, selectors.EVENT_READ)
-
-    def _bury(self, watch: int) -> None:
-        child = self._children.pop(watch)
-        self._selector.unregister(watch)
-        os.close(watch)
-        _, status = os.waitpid(child.pid, 0)
-        with suppress(ProcessLookupError):  # a gpg that outlived its opener
-            os.killpg(child.pid, signal.SIGKILL)
-        child.finish(status == 0)
-
-    @staticmethod
-    def _kill(child: _Child) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-
     def _clerk(
         self, number: int, work: Callable[[], object], then: Callable[[bytes], bytes] | None = None, *,
         writes: bool = False,
@@ -212,7 +162,7 @@ class Agent:
                         self._writers.popleft()()
 
         self._writing = self._writing or writes
-        self._fork(child, CONTROL_SECONDS, finish)
+        self._children.fork(child, CONTROL_SECONDS, finish)
 
     def _reply_with(self, number: int, then: Callable[[bytes], bytes], answer: bytes) -> None:
         try:
@@ -251,7 +201,7 @@ class Agent:
             )  # fmt: skip
             opener.serve(socket.socket(fileno=pipe))
 
-        self._fork(work, self._limits.opener_seconds + 1.0, self._opener_ended)
+        self._children.fork(work, self._limits.opener_seconds + 1.0, self._opener_ended)
         self._openers += 1
         return protocol.done(None)
 
@@ -370,6 +320,14 @@ class Agent:
     def _new_mailbox_key(self, number: int, request: protocol.NewMailboxKey, _: tuple[int, ...]) -> None:
         self._clerk(number, lambda: self._gpg.generate(request.name, request.address), writes=True)
 
+    def _import_own(self, number: int, _: protocol.ImportOwn, files: tuple[int, ...]) -> None:
+        data = packet.read(_only(files), self._limits.certificate_bytes)
+        self._clerk(number, lambda: self._gpg.import_own(data), writes=True)
+
+    def _renew(self, number: int, request: protocol.RenewMailboxKey, _: tuple[int, ...]) -> None:
+        name = Fingerprint(request.fingerprint)
+        self._clerk(number, lambda: self._gpg.renew(name, request.seconds), writes=True)
+
     def _export_mailbox(self, number: int, request: protocol.ExportMailbox, _: tuple[int, ...]) -> None:
         name = Fingerprint(request.fingerprint)
         if name not in {key.fingerprint for key in self._gpg.own_keys()}:
@@ -411,6 +369,8 @@ _ANSWERS: Final[dict[type[Request], Callable[[Agent, int, Any, tuple[int, ...]],
     protocol.Entries: Agent._entries,
     protocol.MailboxKeys: Agent._mailbox_keys,
     protocol.NewMailboxKey: Agent._new_mailbox_key,
+    protocol.ImportOwn: Agent._import_own,
+    protocol.RenewMailboxKey: Agent._renew,
     protocol.ExportMailbox: Agent._export_mailbox,
     protocol.Rotate: Agent._rotate,
     protocol.Retire: Agent._retire,

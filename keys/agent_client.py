@@ -183,6 +183,16 @@ class AgentClient:
         """Raises BadData (what can't stand in a user id), Unavailable."""
         return Fingerprint(self._ask(protocol.NewMailboxKey(name, address), str))
 
+    def import_own(self, data: bytes) -> tuple[Fingerprint, ...]:
+        """One of the company's own keys, with its secret part, armored or binary; without a passphrase, as nobody will
+        be asked for one. Raises BadData."""
+        with memory_file(data) as file:
+            return self._ask(protocol.ImportOwn(), tuple[Fingerprint, ...], files=(file,))
+
+    def renew_mailbox_key(self, fingerprint: Fingerprint, seconds: int) -> None:
+        """It, and its parts, end that many seconds from now (0: never). Raises MissingKey, Unavailable."""
+        self._ask(protocol.RenewMailboxKey(fingerprint, seconds), type(None))
+
     def export_mailbox(self, fingerprint: Fingerprint) -> bytes:
         """The public part, binary. Raises MissingKey."""
         return self._ask(protocol.ExportMailbox(fingerprint), bytes)

@@ -207,6 +207,19 @@ class Gpg:
             raise Unavailable
         return Fingerprint(created)
 
+    def renew(self, fingerprint: Fingerprint, seconds: int) -> None:
+        """The key and its parts end that many seconds from now (0: never). Raises MissingKey, Unavailable."""
+        if _named(fingerprint) not in {key.fingerprint for key in self._listed()}:
+            raise MissingKey
+        until = f"seconds={seconds}" if seconds > 0 else "0"
+        for parts in ((), ("*",)):
+            ran = self._run(
+                "--quick-set-expire", fingerprint, until, *parts, max_bytes=0, seconds=OWN_KEY_SECONDS, ring="own"
+            )
+            if ran.code:
+                raise Unavailable
+        self._own = None
+
     def import_own(self, data: bytes) -> tuple[Fingerprint, ...]:
         """One of the company's own keys, secret part included, from an admin. Raises BadData."""
         result = self._program().import_keys(data)

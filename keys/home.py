@@ -10,6 +10,7 @@ without a memory file system there is told so by `is_memory`.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -63,16 +64,27 @@ class RunFolder:
     """Made at the start, gone at the end; what a killed predecessor left is removed."""
 
     def __init__(self, home: Path) -> None:
+        prepare(home)
         name = hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:12]
         prefix = f"vestibule-{os.getuid()}-{name}-"
         base = _memory() or Path(tempfile.gettempdir())
         _sweep(base, prefix)
         self.path = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=base))
+        self._shared = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(self._shared, fcntl.LOCK_SH)
         self.customers = self.path / "customers.kbx"
         self.home = home
         if len(os.fsencode(home)) > SOCKET_PATH_BYTES:
             self.home = self.path / "home"
             self.home.symlink_to(home.resolve())
+
+    def is_last(self) -> bool:
+        """Whether no other process has a run folder for this GNUPGHOME."""
+        try:
+            fcntl.flock(self._shared, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
 
     @property
     def is_memory(self) -> bool:

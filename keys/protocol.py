@@ -204,6 +204,17 @@ class NewMailboxKey(Request, tag="new_mailbox_key"):
     address: str
 
 
+class ImportOwn(Request, tag="import_own"):
+    """With a secret key of the company's -> tuple[Fingerprint, ...], as a memory file."""
+
+
+class RenewMailboxKey(Request, tag="renew_mailbox_key"):
+    """It ends that many seconds from now -> None."""
+
+    fingerprint: str
+    seconds: int
+
+
 class ExportMailbox(Request, tag="export_mailbox"):
     """-> bytes, binary, as a memory file."""
 
@@ -224,7 +235,8 @@ class Retire(Request, tag="retire"):
 
 ControlRequest = (
     Ping | Attend | Stamp | Hold | ForgetHeld | KeepHeld | BoxUp | ImportCertificate | Feed | DropCertificate | Decide
-    | Certificates | Entries | MailboxKeys | NewMailboxKey | ExportMailbox | Rotate | Retire
+    | Certificates | Entries | MailboxKeys | NewMailboxKey | ImportOwn | RenewMailboxKey | ExportMailbox | Rotate
+    | Retire
 )  # fmt: skip
 
 

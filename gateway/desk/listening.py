@@ -1,18 +1,58 @@
 """The desk's socket and aiohttp's settings on it.
 
 Rules: a connection that hasn't sent its whole header in `DESK_HEADER_SECONDS` is closed, whatever trickles in (H13); so
-is one that idles that long. There is no access log: paths and queries are nobody's business (and `gateway.log` says
-what matters). Handlers aren't cancelled when a browser goes away: what was begun is finished.
+is one that idles that long. What isn't HTTP gets a fixed answer: aiohttp's own repeats what was sent. There is no
+access log: paths and queries are nobody's business. Handlers aren't cancelled when a browser goes away: what was begun
+is finished.
 """
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from gateway import limits
 from gateway.errors import ConfigError
+
+
+class _Protocol(RequestHandler):
+    """Answers what can't be parsed, or broke before our own handlers, with its status alone."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError
+        response = web.Response(
+            status=status,
+            headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "vestibule"},
+        )
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return _Protocol(self, loop=self._loop, **self._kwargs)
+
+
+class _Runner(web.AppRunner):
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return _Server(
+            made.request_handler,
+            request_factory=made.request_factory,
+            handler_cancellation=False,
+            loop=asyncio.get_running_loop(),
+            **made._kwargs,
+        )
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -25,8 +65,13 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def runner(app: web.Application) -> web.AppRunner:
-    return web.AppRunner(
-        app, access_log=None, keepalive_timeout=limits.DESK_HEADER_SECONDS, handle_signals=False,
-        shutdown_timeout=limits.DRAIN_SECONDS / 2, max_line_size=limits.DESK_HEADER_LINE_BYTES,
-        max_field_size=limits.DESK_HEADER_LINE_BYTES, max_headers=limits.DESK_HEADERS, handler_cancellation=False,
-    )  # fmt: skip
+    return _Runner(
+        app,
+        access_log=None,
+        keepalive_timeout=limits.DESK_HEADER_SECONDS,
+        handle_signals=False,
+        shutdown_timeout=limits.DRAIN_SECONDS / 2,
+        max_line_size=limits.DESK_HEADER_LINE_BYTES,
+        max_field_size=limits.DESK_HEADER_LINE_BYTES,
+        max_headers=limits.DESK_HEADERS,
+    )

@@ -29,6 +29,7 @@ from gateway.ids import Ulids
 from gateway.log import LogEvent
 from gateway.role import Running
 from gateway.role import run as run_role
+from gateway.rules import Token
 from gateway.store.conversations import Conversations
 from gateway.store.database import Role
 from gateway.store.people import People
@@ -117,7 +118,7 @@ async def serve(config: Config, running: Running) -> None:
     await web.SockSite(app_runner, socket, ssl_context=tls_context(config)).start()
     hub = asyncio.create_task(desk.hub.run())
     metrics = await mount(config, desk)
-    running.log.write(LogEvent.LISTENING)
+    running.log.write(LogEvent.LISTENING, channel=Token("desk"), port=socket.getsockname()[1])
     try:
         await running.stopping.wait()
     finally:

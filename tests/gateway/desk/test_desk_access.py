@@ -16,9 +16,9 @@ EXPECTED = {
     Do.ENTER: {None, *Role},
     Do.SELF: set(Role),
     Do.LISTEN: set(Role),
-    **dict.fromkeys((Do.READ, Do.CLAIM, Do.RELEASE, Do.CLOSE, Do.REPLY, Do.RESEND, Do.DRAFT), set(ANSWERING)),
-    **dict.fromkeys((Do.SEE_HELD, Do.DECIDE_HELD), set(REVIEWERS)),
-    **dict.fromkeys((Do.SEE_PEOPLE, Do.SEE_AUDIT), {Role.ADMIN}),
+    **dict.fromkeys((Do.READ, Do.CLAIM, Do.RELEASE, Do.CLOSE, Do.REPLY, Do.RESEND, Do.DRAFT), frozenset(ANSWERING)),
+    **dict.fromkeys((Do.SEE_HELD, Do.DECIDE_HELD), frozenset(REVIEWERS)),
+    **dict.fromkeys((Do.SEE_PEOPLE, Do.SEE_AUDIT), frozenset({Role.ADMIN})),
 }
 
 

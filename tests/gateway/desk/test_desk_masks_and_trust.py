@@ -16,9 +16,12 @@ from gateway.sanitized import SafeText, Sanitized, Trust, TrustFinding, TrustSig
 EN = languages()["en"]
 TRUST = Trust(
     tls="TLSv1.3", encrypted="full", subject_encrypted=True,
-    signatures=(TrustSignature(status="verified", fingerprint="A" * 40, signer=SafeText("alice@example.org"), covers="all"),),
+    signatures=(
+        TrustSignature(status="verified", fingerprint="A" * 40, signer=SafeText("alice@example.org"), covers="all"),
+    ),
     spf="pass", dkim="pass", dmarc="pass", authenticated_domain=SafeText("example.org"),
 )  # fmt: skip
+NOT_VERIFIED = ["partial", "mismatch", "unknown-key", "bad", "expired", "revoked-key", "weak", "error", "new"]
 CONTENT = Sanitized(
     author=SafeText("alice@example.org"), author_name=SafeText("The Bank"), subject=SafeText("s"), text=SafeText("t"),
     attachments=(), redactions={"card": 1}, trust=TRUST, message_id=SafeText(""), references=(), language="en",
@@ -61,9 +64,7 @@ def test_a_signature_is_named_by_its_keys_address_and_never_by_a_display_name() 
     assert not any("The Bank" in item.label + item.tip for item in strip(CONTENT, EN))
 
 
-@pytest.mark.parametrize(
-    "status", ["partial", "mismatch", "unknown-key", "bad", "expired", "revoked-key", "weak", "error", "new"]
-)
+@pytest.mark.parametrize("status", NOT_VERIFIED)
 def test_no_other_signature_than_a_verified_one_is_green(status: str) -> None:
     signature = TrustSignature(status=status, fingerprint="", signer=SafeText("alice@example.org"), covers="all")
     content = replace(CONTENT, trust=replace(TRUST, signatures=(signature,)))

@@ -44,6 +44,7 @@ _PRINTABLE: Final = re.compile(r"[ -~]*")
 _PLAIN_LINES: Final = re.compile(rb"(?:(?!From )[\t -~]{0,76}(?<![ \t])\n)*")
 _BEGIN: Final = b"-----BEGIN PGP MESSAGE-----"
 _LINE: Final = 76
+_FOLD: Final = "\r\n "
 _FRAME: Final = "=?utf-8?B??="
 _WORD_BYTES: Final = 45  # of one encoded-word: 60 characters of base 64 and its frame stay below 75
 
@@ -146,7 +147,8 @@ def _mailbox(name: str, address: str) -> str:
         shown = '"' + re.sub(r'([\\"])', r"\\\1", name) + '"'
     else:
         shown = encoded(name, len("HP-Outer: Reply-To: "), always=True)
-    return f"{shown}\r\n <{_checked(address)}>"
+    fits = len("HP-Outer: Reply-To: ") + len(shown) + len(address) + 3 <= _LINE
+    return f"{shown}{' ' if fits else _FOLD}<{_checked(address)}>"
 
 
 def encoded(text: str, used: int, *, always: bool = False) -> str:

@@ -84,7 +84,7 @@ def due(occasion: Occasion) -> Due:
         (occasion.envelope_sender is None, "null-sender"),
         (occasion.automatic, "automatic"),
         (to is not None and _robot(to), "robot"),
-        (to is not None and to.lower() in occasion.own_addresses, "own-address"),
+        (to is not None and to.lower() in {own.lower() for own in occasion.own_addresses}, "own-address"),
         (occasion.authentication in (Result.FAIL, Result.PERMERROR), "sender-unproven"),
         (occasion.told, "told-before"),
         (occasion.told_today >= limits.NOTICES_PER_ADDRESS_DAY, "too-many"),

@@ -130,22 +130,28 @@ async def _check_message(
     if any(tag not in found for tag in ("a", "b", "bh", "d", "h", "s")):
         raise Refusal(Result.FAIL, "message.tags")
     algorithm = dkim.algorithm_of(found["a"])
-    header_form, body_form = dkim.forms(found.get("c", b"simple/simple"))
     names = dkim.header_names(found["h"])
     if "arc-seal" in names or "l" in found:
         raise Refusal(Result.FAIL, "message.fields")
     dkim.times({tag: found[tag] for tag in ("t", "x") if tag in found}, now)
     domain, selector = dkim.host(found["d"]), dkim.selector_name(found["s"])
-    if len(body.data) > dkim.BODY_IN_THREAD_BYTES:
-        await asyncio.to_thread(body.sha256, body_form)
-    if body.sha256(body_form) != dkim.octets(found["bh"]):
-        raise Refusal(Result.FAIL, "message.body")
-    key = await dkim_key.fetch(resolver, selector, domain, algorithm, least_bits=least_bits)
+    # without c= sealers have meant either: DKIM's default, or the one form that seals know
+    stated = [found["c"]] if "c" in found else [b"relaxed/relaxed", b"simple/simple"]
+    value, body_hash = dkim.octets(found["b"]), dkim.octets(found["bh"])
     chosen = signed_fields([each for each in fields if each is not newest.message], names)
-    data = b"".join(canonical_field(each, header_form) + b"\r\n" for each in chosen)
-    data += canonical_field(unsigned(newest.message), header_form)
-    if not dkim_key.verifies(key, dkim.octets(found["b"]), data, hashlib.sha256(data).digest()):
-        raise Refusal(Result.FAIL, "message.mismatch")
+    reason = "message.body"
+    for header_form, body_form in map(dkim.forms, stated):
+        if len(body.data) > dkim.BODY_IN_THREAD_BYTES:
+            await asyncio.to_thread(body.sha256, body_form)
+        if body.sha256(body_form) != body_hash:
+            continue
+        key = await dkim_key.fetch(resolver, selector, domain, algorithm, least_bits=least_bits)
+        data = b"".join(canonical_field(each, header_form) + b"\r\n" for each in chosen)
+        data += canonical_field(unsigned(newest.message), header_form)
+        if dkim_key.verifies(key, value, data, hashlib.sha256(data).digest()):
+            return
+        reason = "message.mismatch"
+    raise Refusal(Result.FAIL, reason)
 
 
 async def _check_seal(resolver: Resolver, sets: Sequence[_Set], now: int, least_bits: int) -> str:

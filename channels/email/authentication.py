@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -133,11 +133,24 @@ async def _dmarc(
 ) -> DmarcResult:
     if isinstance(author, str):
         return DmarcResult(result=Result.PERMERROR, reason=author)
+    found = await _aligned(lookups, author, by_spf, by_dkim, {Result.PASS})
+    if found.result is Result.FAIL:
+        # would it have passed, had every look-up been answered? Only identities of the author's own domain count: else
+        # a forger's broken zone would turn "fail" into "not known"
+        best = await _aligned(lookups, author, by_spf, by_dkim, {Result.PASS, Result.TEMPERROR})
+        if best.result is not Result.FAIL:
+            return replace(found, result=Result.TEMPERROR, reason="not-known")
+    return found
+
+
+async def _aligned(
+    lookups: Lookups, author: Author, by_spf: SpfResult, by_dkim: tuple[DkimResult, ...], counting: set[Result]
+) -> DmarcResult:
     return await dmarc.evaluate(
         lookups,
         author_domain=author.domain,
-        dkim_domains=[each.domain for each in by_dkim if each.result is Result.PASS],
-        spf_domains=[by_spf.domain] if by_spf.result is Result.PASS else [],
+        dkim_domains=[each.domain for each in by_dkim if each.result in counting and each.domain],
+        spf_domains=[by_spf.domain] if by_spf.result in counting and by_spf.domain else [],
     )
 
 
@@ -148,9 +161,6 @@ def _facts(
     by_dmarc: DmarcResult,
     by_arc: ArcResult,
 ) -> Authentication:
-    result, reason = by_dmarc.result, by_dmarc.reason
-    if result is Result.FAIL and _open(by_spf, by_dkim):
-        result, reason = Result.TEMPERROR, "not-known"
     return Authentication(
         spf=by_spf.result,
         spf_domain=by_spf.domain,
@@ -161,14 +171,9 @@ def _facts(
         arc=by_arc.result,
         arc_domain=by_arc.domain,
         arc_reason=by_arc.reason,
-        dmarc=result,
+        dmarc=by_dmarc.result,
         dmarc_domain=by_dmarc.domain if isinstance(author, Author) else "",
         dmarc_policy=by_dmarc.policy.value if by_dmarc.policy else "",
-        dmarc_reason=reason,
+        dmarc_reason=by_dmarc.reason,
         author_domain=author.domain if isinstance(author, Author) else "",
     )
-
-
-def _open(by_spf: SpfResult, by_dkim: tuple[DkimResult, ...]) -> bool:
-    """Whether a look-up that failed may have hidden what would have passed."""
-    return by_spf.result is Result.TEMPERROR or any(each.result is Result.TEMPERROR for each in by_dkim)

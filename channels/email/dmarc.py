@@ -145,12 +145,22 @@ class _Evaluation:
                 aligned.append(domain)
             elif not strict and domain:
                 try:
-                    organization = await self._organization(author)
-                    if organization == await self._organization(domain) and await self._vouches(organization):
+                    if await self._same_organization(author, domain):
                         aligned.append(domain)
                 except _Unknown:
                     unknown = True
         return tuple(aligned), unknown
+
+    async def _same_organization(self, author: str, domain: str) -> bool:
+        # an organization stands above both; what is not above the author is not asked for, for a forger owns it
+        common = _common(author, domain)
+        for at in range(len(common)):
+            if await self._vouches(".".join(common[at:])):
+                break
+        else:
+            return False
+        organization = await self._organization(author)
+        return organization == await self._organization(domain) and await self._vouches(organization)
 
     async def _vouches(self, organization: str) -> bool:
         if not _is_public_suffix(organization):
@@ -207,6 +217,16 @@ def _select(start: str, walked: Sequence[_Found]) -> str:
             depth = name.count(".") + 2
             return ".".join(start.split(".")[-depth:])
     return usable[-1][0] if usable else start
+
+
+def _common(one: str, other: str) -> list[str]:
+    """The labels that both names end in."""
+    common: list[str] = []
+    for mine, theirs in zip(reversed(one.split(".")), reversed(other.split(".")), strict=False):
+        if mine != theirs:
+            break
+        common.insert(0, mine)
+    return common
 
 
 @cache

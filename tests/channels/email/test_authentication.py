@@ -215,6 +215,12 @@ async def test_a_look_up_that_fails_is_never_a_pass_and_never_a_fail(word: str) 
     assert found.spf is not Result.PASS
 
 
+async def test_a_forger_s_broken_zone_does_not_turn_a_fail_into_not_known() -> None:
+    forged = Signer("evil.example", "s", KEY).sign(MESSAGE, now=NOW) + MESSAGE
+    found = await facts(forged, resolver=Failing("evil"), peer="198.51.100.1", mail_from="mallory@evil.example")
+    assert (found.spf, found.dkim[0].result, found.dmarc) == (Result.TEMPERROR, Result.TEMPERROR, Result.FAIL)
+
+
 async def test_a_slow_zone_ends_with_the_deadline() -> None:
     class Slow:
         async def query(self, name: str, kind: str, /) -> Answer:

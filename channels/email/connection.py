@@ -80,6 +80,7 @@ class Connection(SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._socket = cast(asyncio.Transport, transport)
+        self._securing = self._tls is not None
         name = transport.get_extra_info("peername")
         self._peer = canonical(str(name[0])) if isinstance(name, tuple) else None
         if not self._house.enter(self, self._peer):
@@ -213,8 +214,6 @@ class Connection(SMTP):
                 pass
 
     async def _converse(self) -> None:
-        if self._listen.kind is Kind.IMPLICIT_TLS:
-            await self._secure()
         await self._greet()
         wire, limits = self._wire, self._limits
         while True:
@@ -260,7 +259,7 @@ class Connection(SMTP):
                     await self._wire.more()
         except TimeoutError:
             pass
-        if self._wire.pending and self._listen.kind is not Kind.IMPLICIT_TLS:
+        if self._wire.pending:
             self._house.counts["session.early"] += 1
             raise Close(OUT_OF_TURN, linger=True)
         await self.push(f"220 {self._house.config.hostname} ESMTP")

@@ -59,7 +59,9 @@ class House:
         return len(self._guests)
 
     def enter(self, guest: Guest, peer: str | None) -> bool:
-        """Whether there is room."""
+        """Whether there is room; who is in already, stays in."""
+        if guest in self._guests:
+            return True
         key = _line(peer)
         if (
             self.draining

@@ -36,15 +36,13 @@ from channels.email import facts
 from channels.email.facts import Authenticator, Delivery, Source
 from channels.email.hops import TrustedHops
 from channels.email.house import House
-from channels.email.session import Session
-from channels.email.settings import Listen, SmtpConfig
+from channels.email.listeners import Listener, open_listener
+from channels.email.settings import SmtpConfig
 from channels.keyed import Keyed
 from keys.secret import Secret
 
 NAME: Final = ChannelName("email")
 TRAITS: Final = Traits(can_retry=True, max_text=200_000, can_encrypt=True, can_attach=True)
-BACKLOG: Final = 512
-"""Connections that the kernel keeps until we accept them."""
 
 
 class Sender(Protocol):
@@ -103,18 +101,18 @@ class EmailChannel:
 
         house = House(self._config, self._directory, receive, self._on_fault, self.counts)
         self._house = house
-        servers: list[asyncio.Server] = []
+        listeners: list[Listener] = []
         watch = asyncio.create_task(house.watch())
         try:
             for listen in self._config.listeners:
-                servers.append(await self._listen(house, listen))
-            self.ports = tuple(server.sockets[0].getsockname()[1] for server in servers)
+                listeners.append(await open_listener(house, listen))
+            self.ports = tuple(listener.port for listener in listeners)
             self.started.set()
             await asyncio.Event().wait()
         finally:
             self.started.clear()
-            for server in servers:
-                server.close()
+            for listener in listeners:
+                listener.close()
             try:
                 await house.drain()
             finally:
@@ -158,12 +156,6 @@ class EmailChannel:
 
     async def _elsewhere(self, body_key: bytes, sender: str) -> int:
         return await self._seen.elsewhere(body_key=body_key, sender=sender) if body_key else 0
-
-    async def _listen(self, house: House, listen: Listen) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
-        return await loop.create_server(
-            lambda: Session(house, listen, loop), listen.host, listen.port, backlog=BACKLOG, reuse_address=True
-        )
 
 
 def _transport(source: Source) -> Transport:

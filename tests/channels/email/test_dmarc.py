@@ -217,10 +217,11 @@ async def test_a_resolver_that_raises_is_a_permerror() -> None:
 
 
 async def test_many_signers_cost_no_more_than_the_budget() -> None:
-    lookups = Lookups(ZoneResolver({"_dmarc.example.org": REJECT}), questions=80)
+    zone = {"_dmarc.example.org": REJECT, "_dmarc.lab.example.org": REJECT + "; psd=n"}
+    lookups = Lookups(ZoneResolver(zone), questions=80)
     domains = [f"{'a.' * 100}b.c.d.e.n{number}.example.org" for number in range(50)]
     started = time.process_time()
-    found = await evaluate(lookups, author_domain="example.org", dkim_domains=domains)
+    found = await evaluate(lookups, author_domain="lab.example.org", dkim_domains=domains)
     assert found.result is Result.TEMPERROR
     assert lookups.exhausted
     assert time.process_time() - started < 0.5

@@ -7,10 +7,13 @@ import base64
 import os
 import ssl
 import warnings
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from mailroom import MESSAGE, Certificate, Peer, peer, running
+import uvloop
+from mailroom import LIMITS, MESSAGE, Certificate, Peer, peer, running
 
 from channels.contract import Demand, HopName, Proof
 from channels.email.hops import Hop
@@ -220,3 +223,31 @@ async def test_old_versions_get_no_handshake(server: ServerTls, certificate: Cer
             await client.starttls(old)
 
 
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+def test_half_open_handshakes_count_and_end(server: ServerTls, certificate: Certificate, runner: Any) -> None:
+    async def scenario() -> None:
+        limits = replace(LIMITS, connections_per_peer=3, command_seconds=0.3)
+        async with running(Listen(kind=Kind.IMPLICIT_TLS, tls=server), limits=limits) as run:
+            silent = [await Peer.connect(run.port, greet=False) for _ in range(3)]
+            await asyncio.sleep(0.05)
+            assert run.channel.sessions == 3
+            refused = await Peer.connect(run.port, greet=False)
+            assert await refused.closed() == b""
+            for client in silent:
+                await client.closed()
+            for _ in range(100):
+                if not run.channel.sessions:
+                    break
+                await asyncio.sleep(0.02)
+            async with peer(run, tls=certificate.trusting()) as client:
+                assert (await client.deliver())[:3] == "250"
+            half = await Peer.connect(run.port, greet=False)
+            await asyncio.sleep(0.05)
+            await run.stop()
+            assert run.channel.sessions == 0
+            for client in (*silent, refused, half):
+                await client.close()
+
+    runner(scenario())

@@ -104,6 +104,7 @@ _ALIASES: Final = {"iso8859-1": "cp1252", "ascii": "", "gb2312": "gb18030", "gbk
                    "euc_kr": "cp949", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874"}  # fmt: skip
 """Supersets that programs mean when they name the smaller one (WHATWG Encoding, section 4.2)."""
 _SPELLED: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,39}")
+_DECLARED: Final = re.compile(rb"<meta[^>]{0,200}charset\s{0,9}=\s{0,9}[\"']?([A-Za-z0-9_:.+-]{1,40})", re.IGNORECASE)
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ufeff\ufffe]")
 _NEWLINES: Final = re.compile("\r\n|[\r\x0c\u2028\u2029]")
 
@@ -149,6 +150,12 @@ def text_of(data: bytes, charset: str) -> tuple[str, Oddity | None]:
         return data.decode("cp1252", "replace"), oddity or Oddity.UNDECODABLE_TEXT
 
 
+def declared_charset(html: bytes) -> str:
+    """What a document says of itself, when its header doesn't say it (HTML, section 13.2.3.2)."""
+    found = _DECLARED.search(html[:2_048])
+    return found[1].decode("ascii") if found else ""
+
+
 def _is_latin(data: bytes) -> bool:
     return any(byte in data for byte in b"\x81\x8d\x8f\x90\x9d")
 
@@ -157,6 +164,24 @@ def _mostly_utf8(data: bytes) -> bool:
     """As many sound multi-byte letters as broken ones: damaged UTF-8 rather than another charset."""
     letters = [letter for letter in data.decode("utf-8", "replace") if letter > "\x7f"]
     return letters.count("\ufffd") * 2 <= len(letters)
+
+
+def unflow(text: str, *, delete_space: bool) -> str:
+    """RFC 3676's soft line breaks taken out: a line that ends in a blank goes on in the next one of its quote depth."""
+    lines: list[list[str]] = []
+    depth_before, soft = -1, False
+    for line in text.split("\n"):
+        bare = line.lstrip(">")
+        depth = len(line) - len(bare)
+        bare = bare.removeprefix(" ")
+        signature = bare == "-- "
+        if not (soft and depth == depth_before and not signature):
+            lines.append([f"{'>' * depth} "] if depth else [])
+        elif delete_space:
+            lines[-1][-1] = lines[-1][-1][:-1]
+        lines[-1].append(bare)
+        depth_before, soft = depth, bare.endswith(" ") and not signature
+    return "\n".join(map("".join, lines))
 
 
 def tidy(text: str) -> tuple[str, bool]:

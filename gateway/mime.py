@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway import limits
-from gateway.decoding import IDENTITY, octets, text_of, tidy
+from gateway.decoding import IDENTITY, declared_charset, octets, text_of, tidy, unflow
 from gateway.fields import Fields, header_block
 from gateway.opened import Oddity
 from gateway.parameters import Valued, valued
@@ -85,12 +85,18 @@ class Entity:
     def text(self, reading: Reading) -> str:
         """A leaf's bytes as text, with "\\n" and without control characters."""
         if self.text_cache is None:
-            raw, oddity = text_of(self.data, self.charset)
+            charset = self.charset
+            if not charset and self.media_type == "text/html":
+                charset = declared_charset(self.data)
+            raw, oddity = text_of(self.data, charset)
             if oddity:
                 reading.note(oddity)
-            self.text_cache, controls = tidy(raw)
+            text, controls = tidy(raw)
             if controls:
                 reading.note(Oddity.CONTROL_CHARACTERS)
+            if self.content.params.get("format", "").lower() == "flowed" and self.media_type == "text/plain":
+                text = unflow(text, delete_space=self.content.params.get("delsp", "").lower() == "yes")
+            self.text_cache = text
         return self.text_cache
 
     def walk(self) -> Iterator[Entity]:

@@ -50,6 +50,7 @@ async def _opened(inbound: Inbound, walker: Walker, root: Entity | None, text: s
     reading = walker.reading
     fields = root.fields if root else Fields()
     author = facts.author(fields, reading) if root else facts.Author(None, "", 0)
+    report = root is not None and root.media_type == "multipart/report"
     scopes = walker.scopes
     payload = walker.payload if walker.payload_scope.layers else None
     signatures = await walker.crypto.signatures(author.address, scopes)
@@ -68,7 +69,7 @@ async def _opened(inbound: Inbound, walker: Walker, root: Entity | None, text: s
         automatic=facts.automatic(
             fields,
             null_sender=inbound.envelope.mail_from is None,
-            report=root is not None and root.media_type == "multipart/report",
+            report=report,
         ),
         text=Secret(text),
         html=any(piece.html for piece in walker.pieces),
@@ -80,8 +81,8 @@ async def _opened(inbound: Inbound, walker: Walker, root: Entity | None, text: s
         oddities=tuple(reading.oddities),
         active=tuple(walker.active),
         parts=walker.parts(),
-        attachments=tuple(walker.attachments),
-        offered=walker.keys(fields, author, report=root is not None and root.media_type == "multipart/report"),
+        attachments=tuple(walker.attached.files),
+        offered=walker.attached.offers(fields, author, report=report),
         excess=excess,
     )
 

@@ -12,19 +12,19 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway import facts, limits, protected
+from gateway import limits, protected
 from gateway.alternatives import differ, face, face_leaf, formatted_leaves
+from gateway.attached import Attached
 from gateway.decoding import text_of, tidy
 from gateway.envelope import Crypto, canonical
-from gateway.fields import Fields, one_line
+from gateway.fields import one_line
 from gateway.html import Rendered, to_text
 from gateway.mime import NESTED, Entity, looks_like_headers, parse, text_entity
-from gateway.opened import Active, Attachment, Failure, Oddity, Part
+from gateway.opened import Active, Failure, Oddity, Part
 from gateway.pieces import ATTACHED_MESSAGE, FAILED, FORMATTED, Node, Piece, Scope
 from gateway.reading import Reading, TooMuch
-from gateway.structures import Run, Structure, armored_key, ciphertext, inline, is_message, structure
+from gateway.structures import Run, Structure, ciphertext, inline, structure
 from keys.openpgp import Unsealed
-from keys.secret import Secret
 
 _SILENT: Final = frozenset({
     "application/pgp-signature", "application/pgp-encrypted", "application/pkcs7-signature",
@@ -34,7 +34,6 @@ _REPORTS: Final = frozenset({"message/delivery-status", "message/disposition-not
 _ARMORED: Final = re.compile(
     r"-----BEGIN PGP (?:SIGNED )?MESSAGE-----\n.*-----END PGP (?:SIGNATURE|MESSAGE)-----", re.DOTALL
 )
-_ENCRYPTED_FILE: Final = (".pgp", ".gpg", ".asc")
 
 
 @dataclass(slots=True)
@@ -42,13 +41,14 @@ class Walker:
     crypto: Crypto
     reading: Reading
     pieces: list[Piece] = field(default_factory=list)
-    attachments: list[Attachment] = field(default_factory=list)
-    attached_scopes: list[Scope] = field(default_factory=list)
+    attached: Attached = field(init=False)
     nodes: list[Node] = field(default_factory=list)
     active: dict[Active, None] = field(default_factory=dict)
-    offered: list[bytes] = field(default_factory=list)
     payload: Entity | None = None
     payload_scope: Scope = field(default_factory=Scope)
+
+    def __post_init__(self) -> None:
+        self.attached = Attached(self.crypto)
 
     async def visit(self, entity: Entity, scope: Scope, *, show: bool = True) -> None:
         self.nodes.append(node := Node(entity, scope))
@@ -204,6 +204,8 @@ class Walker:
         if differ(said, formatted):
             self.reading.note(Oddity.ALTERNATIVES_DIFFER)
             self.pieces.append(Piece(text=formatted, scope=scope.inside(), html=True, label=FORMATTED))
+            for node in self.nodes:
+                node.shown = node.shown or any(node.entity is leaf for leaf in formatted_leaves(html))
 
     async def _message(self, entity: Entity, scope: Scope, *, show: bool) -> None:
         """A message in a message. Its own header is just text to us."""
@@ -226,7 +228,8 @@ class Walker:
         if kind in _SILENT:
             return False
         if not readable or entity.is_attached or (entity.file_name and (self.pieces or not show)):
-            await self._attach(entity, scope)
+            if (found := await self.attached.take(self.nodes[-1])) is not None:
+                self.nodes.append(found)
             return False
         if not show:
             return False
@@ -236,14 +239,14 @@ class Walker:
                 await self._stretches(rendered.text.encode(), entity, scope, html=True)
             else:
                 self.pieces.append(Piece(text=rendered.text, scope=scope, html=True))
-            return True
+            return bool(rendered.text.strip())
         if b"-----BEGIN PGP " in entity.data:
             return await self._stretches(entity.data, entity, scope, html=False)
         text = entity.text(self.reading)
         if scope.full and entity.content.params.get("hp-legacy-display") == "1":
             text = protected.without_legacy_lines(text)
         self.pieces.append(Piece(text=text, scope=scope))
-        return True
+        return bool(text.strip())
 
     def _render(self, entity: Entity, scope: Scope) -> Rendered:
         legacy = scope.full and entity.content.params.get("hp-legacy-display") == "1"
@@ -283,48 +286,12 @@ class Walker:
         inner = scope.signed(self.crypto.add(result.verifications, scope))
         await self.visit(text_entity(result.plaintext.reveal(), f"{path}.p1", holder.charset), inner)
 
-    async def _attach(self, entity: Entity, scope: Scope) -> None:
-        name = entity.file_name or f"part {entity.path}"
-        if entity.media_type == "application/pgp-keys" or armored_key(entity.data):
-            self._offer(entity.data)
-        elif name.lower().endswith(_ENCRYPTED_FILE) and is_message(entity.data):
-            opened = await self.crypto.decrypt(entity.data)
-            if isinstance(opened, Unsealed) and opened.opened_by is not None:
-                inner = text_entity(opened.plaintext.reveal(), f"{entity.path}.p1")
-                scope = scope.inside().decrypted()
-                self.nodes.append(Node(inner, scope))
-                self._keep(name[:-4], "application/octet-stream", inner, scope)
-                return
-            if opened in (Failure.TOO_LARGE, Failure.TAMPERED, Failure.UNAVAILABLE):
-                self.crypto.fail(opened)
-            if opened is Failure.NO_KEY:  # for others' eyes: kept as it is
-                scope = self.nodes[-1].scope = scope.inside().decrypted()
-        self._keep(name, entity.media_type, entity, scope)
-
-    def _keep(self, name: str, kind: str, entity: Entity, scope: Scope) -> None:
-        if len(self.attachments) >= limits.ATTACHMENTS:
-            raise TooMuch("attachments")
-        self.attached_scopes.append(scope)
-        self.attachments.append(
-            Attachment(path=entity.path, name=Secret(name), media_type=kind, content=Secret(entity.data))
-        )
-
-    def _offer(self, certificate: bytes) -> None:
-        if len(self.offered) < limits.CERTIFICATES_OFFERED and len(certificate) <= limits.CERTIFICATE_BYTES:
-            self.offered.append(certificate)
-
     # --- what came of it
 
     @property
     def scopes(self) -> list[Scope]:
         """Of everything that is shown or attached."""
-        return [piece.scope for piece in self.pieces if piece.text.strip() or piece.label] + self.attached_scopes
+        return [piece.scope for piece in self.pieces if piece.text.strip() or piece.label] + self.attached.scopes
 
     def parts(self) -> tuple[Part, ...]:
         return tuple(node.part() for node in self.nodes)
-
-    def keys(self, fields: Fields, author: facts.Author, *, report: bool) -> tuple[bytes, ...]:
-        """Certificates that came along; reports speak for somebody else (Autocrypt 1.1, section 2.3)."""
-        for key in () if report else facts.autocrypt(fields, author.address):
-            self._offer(key)
-        return tuple(self.offered)

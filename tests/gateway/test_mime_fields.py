@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.decoding import base64_octets, codec, octets, text_of, tidy
+from gateway.decoding import base64_octets, codec, declared_charset, octets, text_of, tidy, unflow
 from gateway.fields import header_block, words
 from gateway.opened import Oddity
 from gateway.parameters import valued
@@ -115,6 +115,25 @@ def test_base64(body: bytes, data: bytes, sound: bool) -> None:
 def test_uuencode() -> None:
     body = b"begin 644 x\r\n%:&5L;&\\ \r\n`\r\nend\r\n"
     assert octets(body, "x-uuencode") == (b"hello", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "delete_space", "unflowed"),
+    [
+        ("a \nb\nc", False, "a b\nc"),
+        ("4111 \n1111", True, "41111111"),
+        ("> a \n> b\n>> c \nd", False, "> a b\n>> c \nd"),
+        ("bye \n-- \nAlice \nSmith", False, "bye \n-- \nAlice Smith"),
+    ],
+)
+def test_flowed_text(text: str, delete_space: bool, unflowed: str) -> None:
+    assert unflow(text, delete_space=delete_space) == unflowed
+
+
+def test_a_page_may_declare_its_charset() -> None:
+    assert declared_charset(b'<meta charset="gb2312">') == "gb2312"
+    assert declared_charset(b"<META http-equiv=x content='text/html; charset=windows-1251'>") == "windows-1251"
+    assert declared_charset(b"<meta " * 50_000) == ""
 
 
 def test_control_characters_are_taken_out_and_told() -> None:

@@ -40,6 +40,8 @@ from keys.agent_client import AgentClient
 from keys.box import Binding, Purpose, seal
 from keys.directory import Trust
 from keys.errors import KeysError, Unavailable
+from keys.gnupg import Gpg
+from keys.home import RunFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,8 @@ class Examination:
 
 class Examiner:
     """Started once, good for many messages. `layer` is ADMISSION under the policy; `certificates` are customers'
-    certificates with the address that each is bound to."""
+    certificates with the address that each is bound to ("": those of its user ids). With `secret_keys` those open, and
+    not the ones of `keys_folder`."""
 
     def __init__(
         self,
@@ -66,11 +69,13 @@ class Examiner:
         *,
         keys_folder: Path | None = None,
         certificates: Sequence[tuple[bytes, str]] = (),
+        secret_keys: Sequence[bytes] = (),
         clock: Clock | None = None,
         workers: int = 1,
     ) -> None:
         self._layer = layer.under(policy.actions)
-        self._policy, self._keys_folder, self._certificates = policy, keys_folder, certificates
+        self._policy, self._certificates = policy, certificates
+        self._keys_folder, self._secret_keys = None if secret_keys else keys_folder, secret_keys
         self._clock = clock or SystemClock()
         self._ids = Ulids(self._clock)
         self._workers = workers
@@ -88,7 +93,7 @@ class Examiner:
             self._workshop = Workshop(self._sandbox, agent, self._clock)
             await asyncio.gather(self._sandbox.start(), self._workshop.with_keys(agent.start))
             for data, address in self._certificates:
-                bind = partial(agent.import_certificate, data, [address], Trust.MANUAL, decided=True)
+                bind = partial(agent.import_certificate, data, [address] if address else [], Trust.MANUAL, decided=True)
                 await self._workshop.with_keys(bind)
         except BaseException:
             await self._close()
@@ -146,6 +151,8 @@ class Examiner:
             home = (self._keys_folder / "inspector" / "gnupg").absolute()
             (self._folder / "inspector" / "gnupg").symlink_to(home)
         keyring.generate(self._folder)
+        for data in self._secret_keys:
+            Gpg(RunFolder(self._folder / "inspector" / "gnupg").home).import_own(data)
         return keyring.Edge.load(self._folder)
 
     async def _close(self) -> None:

@@ -23,15 +23,17 @@ app = typer.Typer(
 
 
 def _assemble() -> None:
-    from gateway.cli import audit, backup, check, db, demo, explain, held, init, keys, layers, up, user
+    from gateway.cli import audit, check, db, explain, held, init, layers, up, user
+    from gateway.cli.backup import register as backup
+    from gateway.cli.demo import register as demo
+    from gateway.cli.keys import app as keys
 
-    for module in (init, up, check, demo, layers, explain, backup):
-        module.register(app)
-    app.add_typer(db.app, name="db")
-    app.add_typer(audit.app, name="audit")
-    app.add_typer(held.app, name="held")
-    app.add_typer(keys.app, name="keys")
-    app.add_typer(user.app, name="user")
+    for register in (
+        init.register, up.register, check.register, demo, layers.register, explain.register, backup,
+    ):  # fmt: skip
+        register(app)
+    for name, group in (("db", db.app), ("audit", audit.app), ("held", held.app), ("keys", keys), ("user", user.app)):
+        app.add_typer(group, name=name)
 
 
 def main() -> None:

@@ -289,10 +289,10 @@ async def test_an_expired_key_is_told(house: House) -> None:
     old = new_identity(
         "Alice",
         "alice@example.org",
-        parameters="Key-Type: eddsa\nKey-Curve: ed25519\nKey-Usage: sign cert\nExpire-Date: seconds=3\n",
+        parameters="Key-Type: eddsa\nKey-Curve: ed25519\nKey-Usage: sign cert\nExpire-Date: seconds=2\n",
     )
     signature = signed(TEXT, old)
-    time.sleep(3.2)
+    time.sleep(3.2)  # gpg counts whole seconds, and "after" is one more
     house.gpg.import_certificates(old.certificate)
     opener = HouseOpener(house, {"alice@example.org": (old.fingerprint,)})
     assert only(await opened(signed_letter(TEXT, signature), opener))[0] is SignerStatus.EXPIRED_KEY

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import Final
 
 _DOTS: Final = "\u00b7\u0387\u2022\u2024\u2027\u2219\u22c5\u25cf\u25aa\u3002\u30fb\ufe52\uff61\uff65"
@@ -94,17 +95,28 @@ _ASTRAL: Final = 0x10000
 _IN_ASCII: Final = re.compile(_characters([code for code in TABLE if code < 0x80]))
 _IN_PLANE: Final = re.compile(_characters([code for code in TABLE if code < _ASTRAL]))
 _BEYOND: Final = re.compile(_characters([code for code in TABLE if code >= _ASTRAL]))
+_ANY_BEYOND: Final = re.compile("[\U00010000-\U0010ffff]")
 _UNEVEN: Final = re.compile(_characters([code for code, folded in TABLE.items() if len(folded) != 1]))
 
-RUNS: Final = re.compile(f"{_IN_PLANE.pattern}+|{_BEYOND.pattern}+")
-"""Characters that are to be folded, as many as stand together."""
+_RUNS_IN_PLANE: Final = re.compile(f"{_IN_PLANE.pattern}+")
+_RUNS: Final = re.compile(f"{_IN_PLANE.pattern}+|{_BEYOND.pattern}+")
+
+
+def runs(text: str) -> Iterator[re.Match[str]]:
+    """Characters that are to be folded, as many as stand together."""
+    return (_RUNS if _beyond(text) else _RUNS_IN_PLANE).finditer(text)
 
 
 def needed(text: str) -> bool:
-    """Whether anything in a text is to be folded. Planes apart: a class over several is scanned ten times slower."""
-    if _IN_ASCII.search(text):
-        return True
-    return not text.isascii() and (_IN_PLANE.search(text) or _BEYOND.search(text)) is not None
+    """Whether anything in a text is to be folded."""
+    if text.isascii():
+        return _IN_ASCII.search(text) is not None
+    return _IN_PLANE.search(text) is not None or _beyond(text)
+
+
+def _beyond(text: str) -> bool:
+    """The same, of the planes beyond the first alone: a class over several is scanned a hundred times slower."""
+    return not text.isascii() and any(ord(char) in TABLE for char in _ANY_BEYOND.findall(text))
 
 
 def even(run: str) -> bool:

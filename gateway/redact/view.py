@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypeVar
 
-from gateway.redact.folding import RUNS, TABLE, even, needed
+from gateway.redact.folding import TABLE, even, needed, runs
 from gateway.redact.labels import Labels
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class View:
             pieces.append(folded)
             at += len(folded)
 
-        for match in RUNS.finditer(text):
+        for match in runs(text):
             start, end = match.span()
             if start > last:
                 piece(text[last:start], last)

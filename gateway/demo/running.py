@@ -47,7 +47,7 @@ def run(*, port: int = 0, keep: bool = True) -> int:
     if shutil.which("gpg") is None:
         sys.stderr.write("the demonstration needs gpg: on Debian, apt-get install gnupg\n")
         return 2
-    out = Console(highlight=False)
+    out = Console(highlight=False, soft_wrap=True)
     folder = Path(tempfile.mkdtemp(prefix="vestibule-demo-"))
     gpg = Gpg()
     try:

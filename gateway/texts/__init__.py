@@ -20,17 +20,20 @@ _BLANK: Final = re.compile(r"\{([a-z_]+)\}")
 
 
 @cache
+def _all() -> Mapping[str, Mapping[str, Any]]:
+    """Read together: who is shut in later can't open another file."""
+    files = [file for file in resources.files(__name__).iterdir() if file.name.endswith(".toml")]
+    return {file.name[:-5]: tomllib.loads(file.read_text("utf-8")) for file in files}
+
+
 def languages() -> tuple[str, ...]:
     """The languages there are."""
-    return tuple(sorted(file.name[:-5] for file in resources.files(__name__).iterdir() if file.name.endswith(".toml")))
+    return tuple(sorted(_all()))
 
 
-@cache
 def texts(language: str) -> Mapping[str, Any]:
     """All texts of one language, by section; English when it isn't here."""
-    wanted = language.lower().partition("-")[0]
-    found = wanted if wanted in languages() else DEFAULT
-    return tomllib.loads(resources.files(__name__).joinpath(f"{found}.toml").read_text("utf-8"))
+    return _all().get(language.lower().partition("-")[0], _all()[DEFAULT])
 
 
 def section(name: str, language: str) -> dict[str, str]:

@@ -62,7 +62,7 @@ def sanitize(inspected: Passed[Opened], admission: Sequence[Finding] = ()) -> Sa
     counts: Counter[str] = Counter()
     name, subject, text, *names = _together(
         (
-            one_line(opened.author_name.reveal())[: limits.NAME_CHARACTERS],
+            one_line(opened.author_name.reveal()),
             one_line(opened.subject.reveal()),
             _within(clean(opened.text.reveal())),
             *(one_line(attachment.name.reveal()) for attachment in opened.attachments),

@@ -1,6 +1,6 @@
 """The supervisor: starts the roles, wakes them for each other, starts again what dies, ends all of them in order.
 
-    vestibule up ──► edge, inspector, desk, each `vestibule up --role NAME`
+    vestibule up ──► inspector, edge, desk, each a process of its own (`gateway.starting`)
 
 Rules:
 1. It parses nothing, opens no store and holds no key.
@@ -27,7 +27,6 @@ from types import FrameType
 from typing import Final
 
 from gateway import limits
-from gateway.config import Config
 from gateway.confinement import die_with_parent
 from gateway.ids import SystemClock
 from gateway.log import Log, LogEvent
@@ -174,9 +173,8 @@ def _drain(descriptor: int) -> None:
             pass
 
 
-def run(file: Path, config: Config) -> int:
-    """`vestibule up`. The exit status."""
+def run(file: Path, roles: Sequence[str] = ROLES) -> int:
+    """`vestibule up`, with the configuration in `file`. The exit status."""
     log = Log("supervisor", SystemClock())
     log.capture()
-    entry = "from gateway.cli import main; main()"
-    return Supervisor([sys.executable, "-c", entry, "up", "--config", str(file)], log).run()
+    return Supervisor([sys.executable, "-m", "gateway.starting", "--config", str(file.absolute())], log, roles).run()

@@ -192,6 +192,7 @@ class Queue:
         found, note_, related = self._joined(conn, person, message, passage)
         place = self._filing.lock(conn, found) if found else None
         reopened = False
+        first = person.address_id is not None and place is None and _unheard(conn, person.contact)
         if place is None:
             place = self._filing.new(
                 channel=claim.channel, mailbox=passage.mailbox, queue=passage.queue, language=message.language,
@@ -208,7 +209,7 @@ class Queue:
         sequence = self._filing.file(conn, place, row, correspondent=message.author)
         if message.message_id:
             self._tie(conn, person.contact, message.message_id, place.id)
-        if person.first and self._first_contact_notice and not message.automatic:
+        if first and self._first_contact_notice and not (message.automatic or passage.automatic):
             put_notice(conn, NoticeKind.FIRST_CONTACT, now, reason_id=claim.id, conversation=place.id)
         note(
             conn,
@@ -219,7 +220,7 @@ class Queue:
                 contact=person.contact,
                 sequence=sequence,
                 codes=tuple(finding.rule.code for finding in cleared.findings),
-                first=person.first,
+                first=first,
                 encrypted=passage.encrypted,
                 policy=self._filing.policy_version,
                 attempt=claim.attempts,
@@ -231,7 +232,7 @@ class Queue:
             message=claim.id,
             sequence=sequence,
             number=place.number,
-            first_contact=person.first,
+            first_contact=first,
             reopened=reopened,
             language=message.language,
             mailbox=passage.mailbox,
@@ -346,3 +347,8 @@ class Queue:
             encrypted=bool(talk.encrypted),
             bound=self._directory.bound(conn, person),
         )
+
+
+def _unheard(conn: Connection, contact: str) -> bool:
+    """Whether there is no conversation with them yet: an admin may know a customer before they write."""
+    return conn.scalar(select(_TALKS.c.id).where(_TALKS.c.contact_id == contact).limit(1)) is None

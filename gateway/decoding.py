@@ -11,13 +11,16 @@ from __future__ import annotations
 import binascii
 import codecs
 import functools
+import io
 import re
 from typing import Final
 
+from gateway import limits
 from gateway.opened import Oddity
 
 IDENTITY: Final = frozenset({"", "7bit", "8bit", "binary"})
 _BLANK: Final = b" \t\r\n\x0b\x0c"
+_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _SOUND_BASE64: Final = re.compile(rb"[A-Za-z0-9+/]*+={0,2}")
 _NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/=]+")
 _NOT_BASE64_OR_BLANK: Final = re.compile(rb"[^A-Za-z0-9+/=\s]")
@@ -46,12 +49,13 @@ def base64_octets(body: bytes) -> tuple[bytes, bool]:
         return binascii.a2b_base64(packed), True
     clean = _NOT_BASE64_OR_BLANK.search(body) is None
     packed = _NOT_BASE64.sub(b"", body)
-    if not clean and len(_NOT_BASE64_OR_BLANK.findall(body)) * 10 > len(packed):
+    if not clean and (len(body) - len(body.translate(None, _ALPHABET)) < len(body.translate(None, _BLANK)) * 9 // 10):
         return body, False
     end = packed.find(b"=")
     if end < 0 or not packed[end:].strip(b"="):
         return _run(packed.rstrip(b"=")), False
-    return b"".join(_run(run) for run in re.split(rb"=+", packed)), False
+    runs = re.split(rb"=+", packed, maxsplit=limits.RUNS)
+    return (b"".join(map(_run, runs)) if len(runs) <= limits.RUNS else body), False
 
 
 def _run(packed: bytes) -> bytes:
@@ -66,8 +70,10 @@ def quoted_printable(body: bytes) -> bytes:
 
 def _uuencoded(body: bytes) -> bytes:
     """The first block between `begin` and `end`; bad lines are skipped."""
-    out, inside = bytearray(), False
-    for line in body.splitlines():
+    out, inside, bad = bytearray(), False, 0
+    for line in io.BytesIO(body):
+        if bad > limits.RUNS:
+            return body
         if not inside:
             inside = line.startswith(b"begin ")
         elif line.strip() in (b"end", b"`", b""):
@@ -75,8 +81,9 @@ def _uuencoded(body: bytes) -> bytes:
                 break
         else:
             try:
-                out += binascii.a2b_uu(line)
+                out += binascii.a2b_uu(line.rstrip(b"\r\n"))
             except binascii.Error:
+                bad += 1
                 want = ((line[0] - 32 & 63) * 4 + 5) // 3
                 try:
                     out += binascii.a2b_uu(line[:want])

@@ -83,7 +83,9 @@ class Entity:
         return "" if self.is_multipart else hashlib.sha256(self.data).hexdigest()
 
     def text(self, reading: Reading) -> str:
-        """A leaf's bytes as text, with "\\n" and without control characters."""
+        """A leaf's bytes as text, with "\\n" and without control characters. Raises TooMuch."""
+        if len(self.data) > limits.TEXT_BYTES:
+            raise TooMuch("text")
         if self.text_cache is None:
             charset = self.charset
             if not charset and self.media_type == "text/html":
@@ -229,11 +231,14 @@ def _spans(entity: Entity, boundary: bytes, reading: Reading) -> list[tuple[int,
     spans: list[tuple[int, int]] = []
     opened: int | None = None
     closed = False
-    stop = entity.end
+    stop, false = entity.end, 0
     for start, end in _delimiters(source, b"--" + boundary, entity.body, entity.end):
         rest = source[start + len(boundary) + 2 : end].rstrip(b" \t\r")
         if rest not in (b"", b"--"):
             reading.note(Oddity.BOUNDARY_CLASH)
+            false += 1
+            if false > limits.RUNS:
+                raise TooMuch("boundaries")
             continue
         if closed:
             reading.note(Oddity.TEXT_AFTER_END)

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from gateway import limits
 from gateway.mime import Entity
+from gateway.reading import TooMuch
 
 
 class Structure(Enum):
@@ -161,7 +163,8 @@ class Stretch:
 
 
 def inline(data: bytes) -> list[Stretch]:
-    """A text cut at its armored blocks; one clear stretch when there is none. Blank clear stretches are left out."""
+    """A text cut at its armored blocks; one clear stretch when there is none. Blank clear stretches are left out.
+    Raises TooMuch."""
     out: list[Stretch] = []
     at = 0
     while (begin := _BEGIN.search(data, at)) is not None:
@@ -174,6 +177,8 @@ def inline(data: bytes) -> list[Stretch]:
         run = Run.MESSAGE if begin[1] == b"MESSAGE" else Run.SIGNED
         out.append(Stretch(run, data[begin.start() : end.end()] + b"\n"))
         at = end.end()
+        if len(out) > limits.CRYPTO_OPERATIONS * 2:
+            raise TooMuch("crypto")
     if data[at:].strip() or not out:
         out.append(Stretch(Run.CLEAR, data[at:]))
     return out

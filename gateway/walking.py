@@ -249,6 +249,8 @@ class Walker:
         return bool(text.strip())
 
     def _render(self, entity: Entity, scope: Scope) -> Rendered:
+        if len(entity.data) > limits.HTML_BYTES * 4:
+            raise TooMuch("html-size")
         legacy = scope.full and entity.content.params.get("hp-legacy-display") == "1"
         rendered = to_text(entity.text(self.reading), legacy_display=legacy)
         self.active.update(dict.fromkeys(rendered.active))
@@ -260,6 +262,8 @@ class Walker:
         """Inline PGP: an armored block that is the whole text keeps its place in the envelope, others stand beside
         what surrounds them. Whether the text itself is shown as it stood."""
         stretches = inline(data)
+        if any(len(stretch.data) > limits.TEXT_BYTES for stretch in stretches if stretch.run is not Run.MESSAGE):
+            raise TooMuch("text")
         within = scope if len(stretches) == 1 else scope.inside()
         clear = False
         for number, stretch in enumerate(stretches, 1):

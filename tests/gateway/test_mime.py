@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
 import email.policy
 import time
@@ -123,8 +124,8 @@ def test_ten_thousand_parts_are_too_much() -> None:
 
 
 def test_ten_thousand_levels_are_too_much() -> None:
-    nested = "".join(f"--b{n}\nContent-Type: multipart/mixed; boundary=b{n + 1}\n\n" for n in range(10_000))
-    assert too_much(letter(nested, "multipart/mixed; boundary=b0")) == "depth"
+    nested = "".join(f"--b{n}x\nContent-Type: multipart/mixed; boundary=b{n + 1}x\n\n" for n in range(10_000))
+    assert too_much(letter(nested, "multipart/mixed; boundary=b0x")) == "depth"
 
 
 def test_messages_in_messages_without_end_are_too_much() -> None:
@@ -197,8 +198,25 @@ def test_the_headers_that_stall_other_parsers_take_no_time(value: bytes) -> None
 )
 def test_bodies_full_of_almost_delimiters_take_no_time(body: str) -> None:
     start = time.process_time()
-    read(letter(body, MIXED))
+    with contextlib.suppress(TooMuch):
+        read(letter(body, MIXED))
     assert time.process_time() - start < 1
+
+
+def test_endless_repairs_are_not_made() -> None:
+    assert too_much(letter("\n--bb" * 1_000_000, MIXED)) == "boundaries"
+    for encoding, line in (("base64", "QQ=="), ("x-uuencode", "begin 644 x\n" + '"zz\n' * 1_000_000)):
+        raw = letter(line if "\n" in line else line * 1_000_000, extra=f"Content-Transfer-Encoding: {encoding}\n")
+        start = time.process_time()
+        root, _ = read(raw)
+        assert root.data == raw[root.body :]
+        assert time.process_time() - start < 1
+
+
+def test_a_text_beyond_all_measure_is_not_decoded() -> None:
+    root, _ = read(letter("x" * (limits.TEXT_BYTES + 1)))
+    with pytest.raises(TooMuch):
+        root.text(Reading())
 
 
 def test_what_unpacks_to_too_much_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,8 +70,8 @@ class Children:
         child = self._all.pop(watch)
         self._selector.unregister(watch)
         os.close(watch)
+        _kill(child.pid)  # before it is reaped: until then nobody else can have its number
         _, status = os.waitpid(child.pid, 0)
-        _kill(child.pid)
         child.finish(status == 0)
 
     def kill_all(self) -> None:

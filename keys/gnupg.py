@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -24,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
 import gnupg
 
@@ -75,6 +77,7 @@ class Gpg:
         self._limits = limits or Limits()
         self._places = places or Places(self._limits.gpg_at_once)
         self._own_group = own_group
+        self._socket: str | None = None
         self._own: tuple[tuple[int, ...], list[colons.Listed]] | None = None
 
     # --- messages
@@ -95,6 +98,8 @@ class Gpg:
             if ran.report.decrypted:
                 return self._decrypted(ran)
             failure = _undecrypted(ran.report, hidden=bool(outline.hidden))
+            if ran.report.unexplained and not self._agent_lives():
+                raise Unavailable
             if not isinstance(failure, MissingKey):
                 break
         raise failure
@@ -348,7 +353,7 @@ class Gpg:
         self, *words: str, stdin: bytes = b"", files: tuple[int, ...] = (), max_bytes: int, seconds: float,
         ring: str = "both",
     ) -> _Ran:  # fmt: skip
-        """Once more when the agent wasn't there: it is started outside the limits of this run."""
+        """The agent is started outside the limits of this run; once more when it went in between."""
         rings: tuple[str, ...] = ()
         if self._customers is not None and (ring == "customers" or (ring == "both" and self._customers.exists())):
             rings = ("--keyring", str(self._customers))
@@ -358,13 +363,37 @@ class Gpg:
             "gpg", "--homedir", str(self.home), *OPTIONS, "--max-output", str(max_bytes + SLACK_BYTES), *rings, *words,
         )  # fmt: skip
         with self._places.taken(self._limits.gpg_wait_seconds):
+            if not self._agent_lives():
+                self.start_agent()
             ran = self._once(arguments, stdin, files, max_bytes, seconds)
-            if ran.report.no_agent:
+            if ran.report.no_agent or ran.report.unexplained:
                 self.start_agent()
                 for file in files:
                     os.lseek(file, 0, os.SEEK_SET)
                 ran = self._once(arguments, stdin, files, max_bytes, seconds)
             return ran
+
+    def _agent_lives(self) -> bool:
+        """Without its agent gpg says "no secret key", and lists none: that must not be believed."""
+        if self._socket is None:
+            self._socket = self._agent_socket()
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                probe.settimeout(5.0)
+                probe.connect(self._socket)
+        except OSError:
+            return False
+        return True
+
+    def _agent_socket(self) -> str:
+        try:
+            told = subprocess.run(
+                ["gpgconf", "--homedir", str(self.home), "--list-dirs", "agent-socket"], env=ENVIRONMENT, timeout=10,
+                check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+        except (OSError, subprocess.SubprocessError):
+            raise Unavailable from None
+        return unquote(told.stdout.decode("utf-8", "surrogateescape").strip())
 
     def _once(
         self, arguments: Sequence[str], stdin: bytes, files: tuple[int, ...], max_bytes: int, seconds: float

@@ -83,12 +83,19 @@ class Report:
     no_agent: bool = False
     began_decryption: bool = False
     session_key: bool = False
+    errors: int = 0
     invalid_recipients: list[str] = field(default_factory=list)
     invalid_signers: list[str] = field(default_factory=list)
     signed_with: list[Fingerprint] = field(default_factory=list)
     encrypted: bool = False
     created: list[Fingerprint] = field(default_factory=list)
     imported: list[Fingerprint] = field(default_factory=list)
+
+
+    @property
+    def unexplained(self) -> bool:
+        """A decryption without a session key and without a reason: that is what gpg says when its agent went."""
+        return self.began_decryption and not (self.session_key or self.errors or self.no_secret_key)
 
 
 class Machine:
@@ -194,6 +201,7 @@ class Machine:
     def _error(self, words: list[str]) -> None:
         if len(words) >= 2 and words[1].isdecimal():
             code = int(words[1]) & 0xFFFF
+            self._report.errors += 1
             self._report.transient |= code in _TRANSIENT
             self._report.no_agent |= code == Code.NO_AGENT
             self._report.no_secret_key |= code == Code.NO_SECKEY

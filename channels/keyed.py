@@ -31,20 +31,17 @@ class Keyed:
 
     def dedupe(self, fields: Iterable[bytes | memoryview]) -> bytes:
         """Names one message for good: a second one with the same key is a repeat."""
-        return _digest(self._dedupe, fields)
+        mac = hmac.new(self._dedupe, digestmod=hashlib.sha256)
+        for field in fields:
+            mac.update(struct.pack(">Q", len(field)))
+            mac.update(field)
+        return mac.digest()
 
     def lane(self, channel: ChannelName, sender: Address | None, thread: ThreadKey | None) -> bytes:
         """What is worked on in order."""
-        return _digest(self._lane, (channel.encode(), (sender or "").encode(), (thread or "").encode()))
+        fields = [text.encode() for text in (channel, sender or "", thread or "")]
+        return hmac.digest(self._lane, b"".join(struct.pack(">Q", len(field)) + field for field in fields), "sha256")
 
     def body(self, body: bytes | memoryview) -> bytes:
         """Names a body whoever sends it; b"" for one too short to tell."""
-        return _digest(self._body, (body,)) if len(body) >= BODY_BYTES else b""
-
-
-def _digest(key: bytes, fields: Iterable[bytes | memoryview]) -> bytes:
-    mac = hmac.new(key, digestmod=hashlib.sha256)
-    for field in fields:
-        mac.update(struct.pack(">Q", len(field)))
-        mac.update(field)
-    return mac.digest()
+        return hmac.digest(self._body, body, "sha256") if len(body) >= BODY_BYTES else b""

@@ -113,8 +113,10 @@ def identity(envelope: Envelope, terms: Terms, head: Head, raw: bytes) -> Iterat
     yield (envelope.mail_from or "").encode()
     yield terms.mailbox.encode()
     yield b"\n".join(sorted(recipient.lower().encode() for recipient in envelope.rcpt_to))
-    view = memoryview(raw)
-    for item in head.fields:
-        if item.name not in _TRACE and not item.name.startswith(_TRACE_PREFIXES):
-            yield view[item.start : item.end]
-    yield view[head.body :]
+    kept = (
+        raw[field.start : field.end]
+        for field in head.fields
+        if field.name not in _TRACE and not field.name.startswith(_TRACE_PREFIXES)
+    )
+    yield b"".join(kept)
+    yield memoryview(raw)[head.body :]

@@ -1,6 +1,6 @@
 """The email channel: listeners, and each delivery as an `Inbound` for the gateway.
 
-    listener ─ session ─ delivery ─► whose it is (hops) ─► facts, side by side: authentication, pace, replay ─► intake
+    listener ─ session ─ delivery ─► whose it is (hops) ─► facts (pace, authentication, replay) ─► intake
 
 Rules:
 1. The channel establishes facts and maps answers; it judges nothing (limits of the wire are not judgement).
@@ -128,12 +128,12 @@ class EmailChannel:
         sender = facts.author(head) or envelope.mail_from
         thread = facts.thread(head)
         body_key = self._keyed.body(memoryview(raw)[head.body :])
-        authentication, pace, seen_elsewhere = await asyncio.gather(
+        pace = await self._paces.note(peer=source.peer or "", sender=envelope.mail_from or "")
+        authentication, seen_elsewhere = await asyncio.gather(
             facts.authentication(
                 self._authenticator, raw=raw, source=source, mail_from=envelope.mail_from,
                 seconds=self._config.limits.authentication_seconds,
             ),
-            self._paces.note(peer=source.peer or "", sender=envelope.mail_from or ""),
             self._elsewhere(body_key, sender or ""),
         )  # fmt: skip
         return Inbound(

@@ -154,7 +154,7 @@ class Dispatching:
             conversation=conversation,
             author=occasion.author,
             text=Secret(""),
-            subject=Secret(subject),
+            subject=Secret(answering(subject or number)),
             to=to,
             mailbox=mailbox.terms().mailbox,
             language=language,
@@ -170,3 +170,11 @@ class Dispatching:
             values={**self._values, "number": number} if occasion.template else {},
         )
         return Dispatch(reply=reply, outbox_row=occasion.id, channel=ChannelName(channel), reply_to=reply_to)
+
+
+def answering(subject: str) -> str:
+    """
+    >>> answering("My order"), answering("RE: My order"), answering("")
+    ('Re: My order', 'RE: My order', '')
+    """
+    return subject if not subject or subject[:3].lower() == "re:" else f"Re: {subject}"

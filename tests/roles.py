@@ -46,6 +46,7 @@ from gateway.store.spool import HeldRow
 from keys import keyring
 from keys.atrest import load_roots
 from keys.box import PublicKeys, Purpose, load_signing_key, seal
+from keys.home import RunFolder
 from keys.secret import Secret
 from keys.testing import give_mailboxes, identities
 
@@ -102,7 +103,7 @@ class Gateway:
         self_signed(self.folder / "certificate.pem", self.folder / "key.pem", "mx.acme.example")
         self.file.write_text(self._toml(), "utf-8")
         keyring.generate(self.keys)
-        give_mailboxes(self.keys / "inspector" / "gnupg", "support", "billing")
+        give_mailboxes(RunFolder(self.keys / "inspector" / "gnupg").home, "support", "billing")
         if not self.url:
             store.upgrade(self.config.store_url)
         if self.trusted:
@@ -358,7 +359,6 @@ name = "billing"
 address = "billing@acme.example"
 queue = "billing"
 encryption = "required"
-clear_reply = false
 [edge]
 hostname = "mx.acme.example"
 {under("edge")}

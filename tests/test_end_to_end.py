@@ -167,7 +167,7 @@ def test_a_held_message_waits_and_passes_when_a_reviewer_releases_it(tmp_path: P
     with Gateway(tmp_path / "g", url=store_url, smarthost_port=sink.port) as gateway:
         gateway.submit(clear("Not encrypted, though billing demands it."), to="billing@acme.example")
         (row,) = gateway.wait_for_held(1)
-        assert [finding.rule.code for finding in row.decision.findings] == ["encryption.absent"]
+        assert "encryption.absent" in [finding.rule.code for finding in row.decision.findings]
         notice = email.message_from_bytes(sink.wait(1)[0].raw, policy=email.policy.default)
         assert notice["Auto-Submitted"] == "auto-replied"
         assert sink.mails[0].sender == ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from store_rows import START
+from store_rows import START, House
 
 from gateway.ids import FixedClock
 from gateway.store.database import Database, Role
@@ -44,3 +44,8 @@ def inspector(opened: Callable[[Role], Database]) -> Database:
 @pytest.fixture
 def desk(opened: Callable[[Role], Database]) -> Database:
     return opened(Role.DESK)
+
+
+@pytest.fixture
+def house(edge: Database, inspector: Database, desk: Database, clock: FixedClock) -> House:
+    return House(edge, inspector, desk, clock)

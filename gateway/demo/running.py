@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Awaitable
 from datetime import UTC, datetime
-from email import message_from_bytes
+from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Final
 
@@ -185,8 +185,15 @@ def _report(mail: Arrived, gpg: Gpg, out: Console) -> None:
     wire = mail.raw.decode("utf-8", "replace").replace("\r\n", "\n").splitlines()
     out.print(Panel(Text("\n".join([*wire[:16], "…"])), title=f"on the wire to {mail.to} ({mail.tls})", expand=False))
     out.print(Text("\n".join(f"  gpg says  {line}" for line in told) or "  gpg could not open it", style="bold"))
-    text = opened.stdout.decode("utf-8", "replace").replace("\r\n", "\n")
-    out.print(Panel(Text(text), title="what Alice reads", expand=False))
+    out.print(Panel(Text(_readable(opened.stdout)), title="what Alice reads", expand=False))
+
+
+def _readable(entity: bytes) -> str:
+    """As her mail program would show it: the subject from inside (RFC 9788) and the text."""
+    message = message_from_bytes(entity, policy=policy.default)
+    body = message.get_body(("plain",))
+    text = body.get_content() if body is not None else ""
+    return f"Subject: {message.get('Subject', '')}\n\n{text}".replace("\r\n", "\n").rstrip()
 
 
 async def _first(*ways: Awaitable[object]) -> None:

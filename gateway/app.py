@@ -243,7 +243,7 @@ def inspector(config: Config, running: Running) -> InspectorParts:
     protections = Protections(queue=queue, certificates=certificates, mailboxes=mailboxes)
     housekeeping = Housekeeping(
         database=database, spool=spool_, replies=replies, requests=requests, certificates=certificates,
-        protections=protections, workshop=workshop, held_keys=keys / "inspector" / "held",
+        protections=protections, workshop=workshop, keys=keys,
         epoch_seconds=config.inspector.spool_key_seconds, notices=config.notices.held, clock=clock, log=log,
     )  # fmt: skip
     holding = Holding(

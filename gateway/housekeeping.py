@@ -22,6 +22,7 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from gateway import limits
+from gateway.audit import Event, Record, note, record
 from gateway.certificates import Certificates
 from gateway.errors import StoreError
 from gateway.ids import Clock
@@ -35,10 +36,13 @@ from gateway.store.database import Database
 from gateway.store.replies import Replies
 from gateway.store.requests import Requests
 from gateway.store.spool import Spool
+from gateway.store.upkeep import upkeep
 from gateway.workshop import Workshop
 from keys.box import Purpose
 from keys.errors import KeysError
+from keys.keyring import current
 
+_DAY: Final = 86_400.0
 _HELD_KEY: Final = re.compile(r"([0-9A-Z]{26})\.key")
 
 
@@ -50,7 +54,7 @@ class _Duty:
 
 
 class Housekeeping:
-    """`held_keys` is the folder of one-row keys; only names are read there."""
+    """`keys` is the keys folder: only names are read there. `epoch_seconds`: how old a spool key gets."""
 
     def __init__(
         self,
@@ -62,7 +66,7 @@ class Housekeeping:
         certificates: Certificates,
         protections: Protections,
         workshop: Workshop,
-        held_keys: Path,
+        keys: Path,
         epoch_seconds: float,
         notices: bool,
         clock: Clock,
@@ -70,16 +74,17 @@ class Housekeeping:
     ) -> None:
         self._database, self._spool, self._replies, self._requests = database, spool, replies, requests
         self._certificates, self._protections = certificates, protections
-        self._workshop, self._held_keys = workshop, held_keys
+        self._workshop, self._keys = workshop, keys
         self._epoch, self._notices, self._clock, self._log = epoch_seconds, notices, clock, log
+        self._ages = {Purpose.SPOOL: epoch_seconds, Purpose.REPLY: _DAY, Purpose.REQUEST: _DAY}
         self._ended: set[str] = set()
         self._duties = [
             _Duty(limits.CERTIFICATES_SECONDS, self.feed_certificates),
             _Duty(limits.EXPIRY_SECONDS, self.expire_held),
-            _Duty(epoch_seconds, self.rotate_spool, due=clock.monotonic() + epoch_seconds),
+            _Duty(max(epoch_seconds / 8, 0.5), self.rotate),
             _Duty(max(epoch_seconds / 4, 1.0), self.retire),
-            _Duty(86_400.0, self.rotate_daily, due=clock.monotonic() + 86_400.0),
             _Duty(3_600.0, self.forget_orphans),
+            _Duty(3_600.0, self.clear),
         ]
 
     def ended(self, row: str) -> None:
@@ -122,12 +127,20 @@ class Housekeeping:
             self._log.write(LogEvent.MESSAGE_EXPIRED, message=Token(row.id))
             self._ended.add(row.id)
 
-    async def rotate_spool(self) -> None:
-        await self._rotate(Purpose.SPOOL)
+    async def rotate(self) -> None:
+        """A new key where the current one is as old as it may get, by the key's own age: restarts don't count."""
+        for purpose, seconds in self._ages.items():
+            _, made_at = current(self._keys, purpose)
+            if (self._clock.now() - made_at).total_seconds() >= seconds:
+                reach(Point.ROTATE_GENERATED)
+                key = await self._workshop.with_keys(partial(self._workshop.agent.rotate, purpose))
+                reach(Point.ROTATE_PUBLISHED)
+                self._log.write(LogEvent.KEYS_ROTATED, purpose=purpose, key=Token(key))
+                await self._note(record(Event.KEY_ROTATED, key=key, kind=purpose.value))
 
-    async def rotate_daily(self) -> None:
-        await self._rotate(Purpose.REPLY)
-        await self._rotate(Purpose.REQUEST)
+    async def clear(self) -> None:
+        """Rows whose time is over."""
+        await upkeep(self._database)
 
     async def retire(self) -> None:
         """What no row bears any more is destroyed. An edge that sealed to the old key just before the new one was
@@ -137,13 +150,17 @@ class Housekeeping:
             Purpose.REPLY: await self._replies.key_ids_in_use(),
             Purpose.REQUEST: await self._requests.key_ids_in_use(),
         }
+        reach(Point.ROTATE_RETIRING)
         gone = await self._workshop.with_keys(lambda: self._workshop.agent.retire(in_use, 2 * self._epoch))
+        reach(Point.ROTATE_RETIRED)
         for key in gone:
             self._log.write(LogEvent.KEYS_DESTROYED, key=Token(key))
+        if gone:
+            await self._note(*(record(Event.KEY_DESTROYED, key=key) for key in gone))
 
     async def forget_orphans(self) -> None:
         """One-row keys whose message went while we died. A row that is still there, held or released, keeps its own."""
-        found = [match[1] for name in _names(self._held_keys) if (match := _HELD_KEY.fullmatch(name))]
+        found = [match[1] for name in _names(self._keys / "inspector" / "held") if (match := _HELD_KEY.fullmatch(name))]
         for start in range(0, len(found), 500):
             some = found[start : start + 500]
             there = await self._database.read(partial(_present, rows=some))
@@ -155,9 +172,8 @@ class Housekeeping:
             await self._workshop.with_keys(partial(self._workshop.agent.forget_held, row))
             self._ended.discard(row)
 
-    async def _rotate(self, purpose: Purpose) -> None:
-        key = await self._workshop.with_keys(lambda: self._workshop.agent.rotate(purpose))
-        self._log.write(LogEvent.KEYS_ROTATED, purpose=purpose, key=Token(key))
+    async def _note(self, *records: Record) -> None:
+        await self._database.write(lambda connection: note(connection, *records))
 
 
 def _present(connection: Connection, rows: list[str]) -> set[str]:

@@ -13,13 +13,15 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import uvloop
 
 from gateway import limits
+from gateway.audit import Event, note, record
 from gateway.confinement import no_core
-from gateway.errors import ConfigError, StoreDown, Unsafe
+from gateway.errors import ConfigError, StoreDown, StoreError, Unsafe
 from gateway.ids import Clock, SystemClock
 from gateway.log import Log, LogEvent
 from gateway.store.database import Database, Role
@@ -68,13 +70,21 @@ async def _run(role: Role, url: str, main: Callable[[Running], Awaitable[None]],
     broken = asyncio.create_task(_end_when_broken(database, log))
     log.write(LogEvent.STARTED)
     try:
+        await _note(database, Event.ROLE_STARTED, role)
         await main(running)
+        await _note(database, Event.ROLE_STOPPED, role)
     finally:
         broken.cancel()
         await database.close()
         await wake.close()
         log.write(LogEvent.STOPPED)
     return 0
+
+
+async def _note(database: Database, event: Event, role: Role) -> None:
+    """In the audit; a store that is away just then is no reason not to run."""
+    with suppress(StoreError):
+        await database.write(lambda connection: note(connection, record(event, role=role.value)))
 
 
 async def _open(

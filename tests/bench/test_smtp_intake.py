@@ -19,9 +19,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from postfix_server import free_port, needs_postfix, postfix
 
 SMTP_SOURCE = shutil.which("smtp-source", path=os.environ.get("PATH", "") + ":/usr/sbin")
-POSTFIX = shutil.which("postfix", path=os.environ.get("PATH", "") + ":/usr/sbin")
 EDGE = Path(__file__).with_name("intake_edge.py")
 ROUNDS = int(os.environ.get("VESTIBULE_BENCH_ROUNDS", "3"))
 MESSAGES = int(os.environ.get("VESTIBULE_BENCH_MESSAGES", "4000"))
@@ -29,10 +29,7 @@ MESSAGES = int(os.environ.get("VESTIBULE_BENCH_MESSAGES", "4000"))
 pytestmark = [
     pytest.mark.bench,
     pytest.mark.timeout(1200),
-    pytest.mark.skipif(
-        SMTP_SOURCE is None or POSTFIX is None or os.getuid() != 0,
-        reason="needs Postfix and root (tests/system.sh postfix)",
-    ),
+    needs_postfix,
 ]
 
 
@@ -65,80 +62,12 @@ def edge(auth: str) -> Iterator[tuple[int, psutil.Process]]:
                 child.stdout.close()
 
 
-MASTER = """{port} inet n - n - - smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
-"""
-MAIN = """compatibility_level = 3.6
-queue_directory = {folder}/queue
-data_directory = {folder}/data
-maillog_file = {folder}/log/maillog
-maillog_file_prefixes = {folder}
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-mail_owner = postfix
-setgid_group = postdrop
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-myhostname = postfix.acme.example
-mydestination =
-relay_domains = acme.example
-relay_transport = discard:
-default_transport = discard:
-smtpd_relay_restrictions = permit_auth_destination, reject
-smtpd_client_connection_count_limit = 0
-smtpd_client_event_limit_exceptions = 127.0.0.0/8
-default_process_limit = 200
-alias_maps =
-local_recipient_maps =
-"""
-
-
-@contextmanager
-def postfix(port: int) -> Iterator[int]:
-    folder = Path(tempfile.mkdtemp(prefix="vpf"))
-    folder.chmod(0o755)
-    for name in ("queue", "data", "etc", "log"):
-        (folder / name).mkdir()
-    shutil.chown(folder / "data", "postfix")
-    (folder / "etc" / "main.cf").write_text(MAIN.format(folder=folder))
-    (folder / "etc" / "master.cf").write_text(MASTER.format(port=port))
-    command = [*pin(0), str(POSTFIX), "-c", str(folder / "etc")]
-    subprocess.run([*command, "start"], check=True, capture_output=True, timeout=60)
-    try:
-        yield port
-    finally:
-        subprocess.run([*command, "stop"], check=False, capture_output=True, timeout=60)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
 @pytest.mark.parametrize("sessions", [1, 10, 50])
 def test_durable_intake_beside_postfix(sessions: int) -> None:
     messages = MESSAGES // 8 if sessions == 1 else MESSAGES
     rates: dict[str, list[float]] = {"postfix": [], "ours": [], "ours, authenticating": []}
     spent: dict[str, float] = {}
-    with postfix(free_port()) as theirs, edge("none") as (ours, process), edge("zone") as (full, full_process):
+    with postfix(free_port(), *pin(0)) as theirs, edge("none") as (ours, process), edge("zone") as (full, full_process):
         for port in (theirs, ours, full):
             source(port, sessions, 200)
         for _ in range(ROUNDS):

@@ -128,7 +128,7 @@ class _Reduced(logging.Handler):
 def value_of(value: Fact) -> int | float | bool | str | None:
     """A fact as it stands in the log."""
     if isinstance(value, Enum):
-        value = Token(str(value.value))
+        value = Token(value.value if isinstance(value.value, str) else value.name.lower())
     if isinstance(value, datetime):
         return _time(value)
     if isinstance(value, str):

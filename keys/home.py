@@ -11,10 +11,8 @@ without a memory file system there is told so by `is_memory`.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import shutil
-import stat
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -61,15 +59,15 @@ def prepare(home: Path) -> None:
 
 
 class RunFolder:
-    """Made at the start, gone at the end; what a killed predecessor left is removed."""
+    """Made at the start, gone at the end; what killed predecessors of this user left is removed. A lock on the folder
+    says that its process, or a child of it, lives."""
 
     def __init__(self, home: Path) -> None:
         prepare(home)
-        name = hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:12]
-        prefix = f"vestibule-{os.getuid()}-{name}-"
         base = _memory() or Path(tempfile.gettempdir())
+        prefix = f"vestibule-{os.getuid()}-"
         _sweep(base, prefix)
-        self.path = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=base))
+        self.path, self._lock = _make(base, f"{prefix}{os.getpid()}-")
         self._shared = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(self._shared, fcntl.LOCK_SH)
         self.customers = self.path / "customers.kbx"
@@ -99,10 +97,30 @@ def _memory() -> Path | None:
     return shared if os.access(shared, os.W_OK | os.X_OK) else None
 
 
+def _make(base: Path, prefix: str) -> tuple[Path, int]:
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=prefix, dir=base))
+        try:
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:  # swept by another before it was locked
+            continue
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        if path.exists():
+            return path, lock
+        os.close(lock)
+
+
 def _sweep(base: Path, prefix: str) -> None:
     for path in base.glob(f"{prefix}*"):
-        pid = path.name.removeprefix(prefix).partition("-")[0]
-        facts = path.lstat()
-        ours = stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.getuid()
-        if ours and pid.isdecimal() and not Path(f"/proc/{pid}").exists():
-            shutil.rmtree(path, ignore_errors=True)
+        try:
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            if os.fstat(lock).st_uid == os.getuid():
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+        except OSError:  # it lives
+            continue
+        finally:
+            os.close(lock)

@@ -440,7 +440,27 @@ def test_a_closed_client_starts_nothing(folder: Path) -> None:
     assert not process.is_running()
     with pytest.raises(Unavailable):
         agent.ping()
-    assert not list(Path("/dev/shm").glob(f"vestibule-*-{process.pid}-*"))
+    assert not run_folders(process.pid)
+
+
+def run_folders(pid: int) -> list[Path]:
+    return list(Path("/dev/shm").glob(f"vestibule-*-{pid}-*"))
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no memory file system here")
+def test_what_a_killed_key_process_left_in_memory_is_swept_by_the_next(folder: Path, agent: AgentClient) -> None:
+    killed = AgentClient(folder)
+    killed.start()
+    pid, living = killed.pid, agent.pid
+    assert pid is not None
+    assert living is not None
+    os.kill(pid, signal.SIGKILL)
+    killed.close()
+    assert run_folders(pid)
+    with AgentClient(folder):
+        assert not run_folders(pid)
+        assert run_folders(living)
+    agent.ping()
 
 
 # --- what memory keeps

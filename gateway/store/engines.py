@@ -70,7 +70,6 @@ def make(url: str, *, role: str | None, reader: bool) -> Engine:
 def _sqlite(url: str, pool: dict[str, Any], *, reader: bool) -> Engine:
     engine = create_engine(
         url,
-        paramstyle="named",
         hide_parameters=True,
         connect_args={"timeout": limits.STORE_WAIT_SECONDS, "check_same_thread": False, "cached_statements": 256},
         **pool,

@@ -7,14 +7,21 @@ against 10). Rules: parameters are str, int, bytes, bool or None, always bound, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.sql import Executable
 
 Value = str | int | bytes | bool | None | list[str] | list[bytes]
 Row = tuple[Any, ...]
+
+_DIALECTS: Final[Mapping[str, Any]] = {
+    "sqlite": SQLiteDialect_pysqlite(paramstyle="named"),
+    "postgresql": PGDialect_psycopg(),  # type: ignore[no-untyped-call]
+}
 
 
 class Prepared:
@@ -60,17 +67,19 @@ class Prepared:
         return cursor
 
     def _sql(self, conn: Connection) -> tuple[str, dict[str, Any]]:
+        if not conn.in_transaction():  # as SQLAlchemy's own executions do
+            conn.begin()
         name = conn.dialect.name
         found = self._compiled.get(name)
         if found is None:
-            found = self._compiled[name] = self._compile(conn)
+            found = self._compiled[name] = self._compile(name)
         return found
 
-    def _compile(self, conn: Connection) -> tuple[str, dict[str, Any]]:
+    def _compile(self, name: str) -> tuple[str, dict[str, Any]]:
         statement: Any = self._statement
         if isinstance(statement, Mapping):
-            statement = statement[conn.dialect.name]
-        compiled = statement.compile(dialect=conn.dialect, column_keys=self._columns)
+            statement = statement[name]
+        compiled = statement.compile(dialect=_DIALECTS[name], column_keys=self._columns)
         fixed = {name: value for name, value in compiled.params.items() if value is not None}
         return str(compiled), fixed
 

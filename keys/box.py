@@ -19,6 +19,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NewType
 
@@ -77,10 +78,16 @@ class BoxPublicKey:
         return key_id(self.raw)
 
     def hpke(self) -> MLKEM768X25519PublicKey:
-        mlkem, x25519 = self.raw[:MLKEM_PUBLIC_BYTES], self.raw[MLKEM_PUBLIC_BYTES:]
-        return MLKEM768X25519PublicKey(
-            MLKEM768PublicKey.from_public_bytes(mlkem), X25519PublicKey.from_public_bytes(x25519)
-        )
+        return _hpke(self.raw)
+
+
+@lru_cache(maxsize=16)
+def _hpke(raw: bytes) -> MLKEM768X25519PublicKey:
+    """Expanding an ML-KEM key takes half as long as sealing to it."""
+    mlkem, x25519 = raw[:MLKEM_PUBLIC_BYTES], raw[MLKEM_PUBLIC_BYTES:]
+    return MLKEM768X25519PublicKey(
+        MLKEM768PublicKey.from_public_bytes(mlkem), X25519PublicKey.from_public_bytes(x25519)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,8 +108,8 @@ def thread(head: Head) -> ThreadKey | None:
     return None
 
 
-def identity(envelope: Envelope, terms: Terms, head: Head, raw: bytes) -> Iterator[bytes | memoryview]:
-    """What makes a message this one: see rule 2. The mailbox stands for the recipients' spelling."""
+def identity(envelope: Envelope, terms: Terms, head: Head, raw: bytes, body_key: bytes) -> Iterator[bytes | memoryview]:
+    """What makes a message this one: see rule 2. `body_key`, where there is one, stands for the body."""
     yield (envelope.mail_from or "").encode()
     yield terms.mailbox.encode()
     yield b"\n".join(sorted(recipient.lower().encode() for recipient in envelope.rcpt_to))
@@ -119,4 +119,4 @@ def identity(envelope: Envelope, terms: Terms, head: Head, raw: bytes) -> Iterat
         if field.name not in _TRACE and not field.name.startswith(_TRACE_PREFIXES)
     )
     yield b"".join(kept)
-    yield memoryview(raw)[head.body :]
+    yield body_key or memoryview(raw)[head.body :]

@@ -147,7 +147,7 @@ class EmailChannel:
             authentication=authentication,
             terms=terms,
             pace=pace,
-            dedupe_key=self._keyed.dedupe(facts.identity(envelope, terms, head, raw)),
+            dedupe_key=self._keyed.dedupe(facts.identity(envelope, terms, head, raw, body_key)),
             lane=self._keyed.lane(NAME, sender, thread),
             body_key=body_key,
             seen_elsewhere=seen_elsewhere,

@@ -72,8 +72,8 @@ class Authentication:
 
     `spf_identity` is "mailfrom" or, with a null reverse-path, "helo". `arc_domain` is the newest sealer of a chain that
     passes. `dmarc_domain` is the author's organizational domain, `dmarc_policy` what its owner asks for ("none",
-    "quarantine", "reject"). `author_domain` is the one From's; it is authenticated only where `dmarc` is a pass. Reasons
-    are fixed tokens."""
+    "quarantine", "reject"). `author_domain` is the one From's; it is authenticated only where `dmarc` is a pass.
+    Reasons are fixed tokens."""
 
     spf: Result = Result.NONE
     spf_domain: str = ""

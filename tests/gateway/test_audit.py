@@ -27,6 +27,13 @@ BY_KIND = {
     Kind.CODES: st.lists(TOKENS, max_size=5).map(tuple),
 }
 SOME_FACTS = st.fixed_dictionaries({}, optional={name: BY_KIND[kind] for name, kind in FACTS.items()})
+PLAIN_RECORDS = st.builds(
+    lambda event, object, count, codes: record(event, object=object, count=count, codes=codes),
+    st.sampled_from(list(Event)),
+    st.sampled_from(["a", "b", "m-1"]),
+    st.integers(0, 9),
+    st.sampled_from([(), ("tls.absent",), ("tls.absent", "sender.forged")]),
+)
 RECORDS = st.builds(lambda event, facts: record(event, **facts), st.sampled_from(list(Event)), SOME_FACTS)
 
 
@@ -64,6 +71,7 @@ def test_free_text_has_no_way_in(facts: dict[str, Fact]) -> None:
     assert not any(isinstance(value, str) and value and value in str(caught.value) for value in facts.values())
 
 
+@settings(max_examples=50, deadline=None)
 @given(RECORDS, st.integers(0, 2**50), st.integers(1, 2**50))
 def test_a_leaf_is_canonical_and_reads_back(one: audit.Record, at: int, seq: int) -> None:
     leaf = canonical("edge.0", seq, at, one.event, one.facts, bytes(32))
@@ -179,8 +187,8 @@ MUTATIONS = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(records=st.lists(RECORDS, min_size=1, max_size=8), kind=MUTATIONS, seed=st.integers(0, 2**32))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(records=st.lists(PLAIN_RECORDS, min_size=1, max_size=8), kind=MUTATIONS, seed=st.integers(0, 2**32))
 @example(records=[record(Event.SIGNED_OUT)], kind="truncate", seed=0)
 def test_any_change_is_found_and_an_untouched_chain_is_sound(
     memory: Connection, records: list[audit.Record], kind: str, seed: int

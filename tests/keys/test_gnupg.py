@@ -138,10 +138,23 @@ def test_a_message_without_integrity_protection_is_refused(house: House) -> None
 
 def test_a_protected_packet_rewritten_as_an_unprotected_one_is_refused(house: House) -> None:
     binary = bytearray(encrypted(TEXT, to=[house.support_certificate], armor=False))
-    at = next(i for i in range(len(binary)) if binary[i] == 0xD2)
+    at = packets.outline(bytes(binary)).data
+    assert binary[at] in (0xD2, 0xD4), "SEIPD, or LibrePGP's AEAD packet"
     binary[at] = 0xC9
     with pytest.raises((BadData, CannotDecrypt)):
         opened(house, bytes(binary))
+
+
+def test_librepgps_aead_is_read_where_gpg_can_and_tampering_shows(house: House) -> None:
+    if house.gpg.version() < (2, 4, 0):
+        pytest.skip("gpg 2.2 has no AEAD")
+    binary = encrypted(TEXT * 100, to=[house.support_certificate], options=("--force-ocb",), armor=False)
+    data = packets.outline(binary).data
+    assert binary[data] == 0xD4
+    assert opened(house, binary).plaintext == Secret(TEXT * 100)
+    for offset in (data + 8, data + 30, (data + len(binary)) // 2, len(binary) - 17, len(binary) - 1):
+        with pytest.raises((CannotDecrypt, BadData)):
+            opened(house, tampered(binary, offset))
 
 
 # --- bombs and costs

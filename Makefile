@@ -4,8 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := .venv-peers
+LOCK := uv pip compile -q --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
-.PHONY: help demo test test-peers lint bench soak system clean
+.PHONY: help demo test test-peers lint bench soak system lock clean
 
 help:
 	@echo "make demo        run the whole gateway here, with sample customers, and show it"
@@ -14,6 +16,7 @@ help:
 	@echo "make lint        types, style, import contracts"
 	@echo "make bench       measure: throughput, latency, memory"
 	@echo "make soak        kill and power-loss cycles, resumable, for hours"
+	@echo "make lock        resolve the lock files anew (needs uv)"
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "vestibule needs Python 3.11 or newer; this is $$($(PYTHON) -V)"; exit 1; }
@@ -35,9 +38,17 @@ demo: $(READY)
 test: $(READY) system lint
 	@$(BIN)/pytest -n 2 --dist loadfile -m "not peers and not soak and not bench"
 
-test-peers: $(READY) system
+# Programs that clash with ours, or aren't ours to import, live in an environment of their own.
+$(PEERS)/.ready: tests/peers/requirements.lock
+	@echo "setting up $(PEERS) …"
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --disable-pip-version-check --require-hashes -r tests/peers/requirements.lock \
+	   >$(PEERS)/setup.log 2>&1 || { tail -n 20 $(PEERS)/setup.log; exit 1; }
+	@touch $@
+
+test-peers: $(READY) $(PEERS)/.ready system
 	@sh tests/system.sh postfix
-	@$(BIN)/pytest -m peers
+	@$(BIN)/pytest -n 2 --dist loadfile -m peers
 
 lint: $(READY)
 	@$(BIN)/ruff check .
@@ -52,5 +63,13 @@ soak: $(READY)
 	@sh tests/system.sh gpg
 	@$(BIN)/pytest -m soak -s --timeout 0
 
+# Four lock files: everything; what a running gateway needs; what builds it; the programs of the peer tests.
+lock:
+	@command -v uv >/dev/null || { echo "uv is missing: pip install uv"; exit 1; }
+	@$(LOCK) pyproject.toml --extra dev -o requirements.lock
+	@$(LOCK) pyproject.toml -c requirements.lock -o requirements-run.lock
+	@$(LOCK) docker/requirements-build.in -c requirements.lock -o docker/requirements-build.lock
+	@$(LOCK) tests/peers/requirements.in -o tests/peers/requirements.lock
+
 clean:
-	rm -rf $(VENV) build *.egg-info var
+	rm -rf $(VENV) $(PEERS) build *.egg-info var

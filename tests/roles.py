@@ -113,9 +113,8 @@ class Gateway:
         """Returns when every role is up and, with an edge, its port is open."""
         self.log.clear()
         process = self._process = subprocess.Popen(
-            [sys.executable, "-c", START, str(self.file), *self.roles],
-            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=self.folder, text=True, errors="replace",
-            env={**os.environ, **self.environment, "PYTHONPATH": str(Path(__file__).parent.parent)},
+            self.command(), stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=self.folder, text=True,
+            errors="replace", env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **self.environment},
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, args=(process,), daemon=True)
         self._reader.start()
@@ -125,6 +124,10 @@ class Gateway:
             self.wait_for_log("sandbox.ready", seconds=30)
         if "edge" in self.roles:
             self.wait_for_log("edge.listening", channel="email", seconds=30)
+
+    def command(self) -> list[str]:
+        """The supervisor's command line."""
+        return [sys.executable, "-c", START, str(self.file), *self.roles]
 
     def stop(self, seconds: float = 30) -> int:
         """SIGTERM; the supervisor's exit status."""
@@ -382,7 +385,7 @@ certificate_file = "certificate.pem"
 key_file = "key.pem"
 {under("desk")}
 [metrics]
-edge_port = 0
+{under("metrics")}
 [notices]
 {under("notices") or "first_contact = false"}
 [policy]

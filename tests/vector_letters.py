@@ -1,0 +1,419 @@
+"""From a vector to the bytes on the wire: hostile bytes, OpenPGP by real gpg and the test people, DKIM by dkimpy.
+
+Rule: what is made here is made by other programs than those under test, wherever one exists.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import dkim
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from vector_format import FormatError, Record, Vector, crlf, unescaped
+
+from keys.openpgp import Fingerprint
+from keys.testing import Identity, clear_signed, encrypted, gpg, identities, new_home, new_identity, signed
+
+HEAD: Final = (
+    b"From: Alice <alice@example.org>\r\nTo: support@acme.example\r\nSubject: Order 17\r\n"
+    b"Date: Wed, 25 Nov 2026 09:00:00 +0000\r\nMIME-Version: 1.0\r\n"
+)
+ONLY_SIGNS: Final = "Key-Type: eddsa\nKey-Curve: ed25519\nKey-Usage: sign cert\n"
+
+
+def raw(vector: Vector) -> bytes:
+    """The complete message, CRLF at line ends unless the vector wants others. Raises FormatError."""
+    if vector.generate:
+        word, *rest = vector.generate.split()
+        if word not in GENERATED:
+            raise FormatError(f"nothing generates {word!r}")
+        return GENERATED[word](vector, *rest)
+    message = unescaped(vector.message) if vector.escapes else crlf(vector.message)
+    if vector.protect:
+        message = protected(message, vector.protect, vector.damage)
+    if b"\nmessage-id:" not in b"\n" + message.partition(b"\r\n\r\n")[0].lower() and b":" in message[:80]:
+        message = b"Message-ID: <%s@vectors.example>\r\n" % vector.name.replace("/", ".").encode() + message
+    return dkim_signed(message, vector.dkim) if vector.dkim else message
+
+
+# --- people
+
+
+@functools.cache
+def person(name: str) -> Identity:
+    """alice, bob (whom the gateway trusts), mallory (whom nobody knows), the mailboxes; and, trusted too: erin, whose
+    key is past its time, and rex, whose key is withdrawn. oscar's key can't encrypt."""
+    if name == "erin":
+        return of_the_past("Erin", "erin@example.org")
+    if name == "rex":
+        return withdrawn(new_identity("Rex", "rex@example.org"))
+    if name == "oscar":
+        return new_identity("Oscar", "oscar@example.org", parameters=f"{ONLY_SIGNS}Expire-Date: 0\n")
+    try:
+        return identities()[name]
+    except KeyError:
+        raise FormatError(f"nobody is called {name}") from None
+
+
+TRUSTED: Final = ("alice", "bob", "erin", "rex", "oscar")
+
+
+def withdrawn(who: Identity) -> Identity:
+    """With their certificate as it is after they revoked their key; the home keeps signing, as a thief's would."""
+    text = (who.home / "openpgp-revocs.d" / f"{who.fingerprint}.rev").read_text().replace(":-----BEGIN", "-----BEGIN")
+    thief = new_home_of(who)
+    who.gpg("--import", stdin=text.encode())
+    certificate = who.gpg("--export", who.fingerprint)
+    return Identity(who.name, who.address, who.fingerprint, thief, certificate, who.secret)
+
+
+def new_home_of(who: Identity) -> Path:
+    home = new_home()
+    gpg(home, "--import", stdin=who.secret)
+    return home
+
+
+def of_the_past(name: str, address: str) -> Identity:
+    """Their key was good from January to June 2024."""
+    home = new_home()
+    told = f"{ONLY_SIGNS}Expire-Date: 20240601T000000\nName-Real: {name}\nName-Email: {address}\n%no-protection\n%commit\n"
+    gpg(home, "--faked-system-time", "20240101T000000", "--gen-key", stdin=told.encode())
+    listing = gpg(home, "--with-colons", "--list-secret-keys").decode()
+    fingerprint = Fingerprint(next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr")))
+    return Identity(
+        name, address, fingerprint, home, gpg(home, "--export", fingerprint),
+        gpg(home, "--export-secret-keys", fingerprint),
+    )  # fmt: skip
+
+
+def signing_options(name: str) -> tuple[str, ...]:
+    """Erin signed while her key was good; today it isn't."""
+    return ("--faked-system-time", "20240201T000000") if name == "erin" else ()
+
+
+# --- OpenPGP
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """`protect: WAY [by NAME] [to NAME]… [OPTION]…`; options: sha1, brief (a signature that ends at once), subject
+    (the subject travels inside, RFC 9788), from-NAME (another From inside), passphrase."""
+
+    kind: str
+    by: str
+    to: tuple[str, ...]
+    options: frozenset[str]
+
+    @classmethod
+    def read(cls, text: str) -> Way:
+        words = text.split()
+        kind, by, to, options = words[0], "alice", [], set()
+        rest = iter(words[1:])
+        for word in rest:
+            if word == "by":
+                by = next(rest)
+            elif word == "to":
+                to.append(next(rest))
+            elif word in ("sha1", "brief", "subject", "no-mdc") or word.startswith("from-"):
+                options.add(word)
+            else:
+                raise FormatError(f"protect doesn't know {word!r}")
+        return cls(kind, by, tuple(to or ["support"]), frozenset(options))
+
+    def sign_options(self) -> tuple[str, ...]:
+        found = [*signing_options(self.by)]
+        if "sha1" in self.options:
+            found += ["--digest-algo", "SHA1", "--allow-weak-digest-algos"]
+        if "brief" in self.options:
+            found += ["--default-sig-expire", "seconds=1"]
+        return tuple(found)
+
+    def seal(self, data: bytes, *, sign: bool = False, armor: bool = True) -> bytes:
+        options = (*self.sign_options(),) if sign else ()
+        if "no-mdc" in self.options:
+            options = (*options, "--rfc2440", "--disable-mdc")
+        to = [person(name).certificate for name in self.to]
+        return encrypted(data, to=to, by=person(self.by) if sign else None, options=options, armor=armor)
+
+    def sign(self, data: bytes) -> bytes:
+        return signed(data, person(self.by), options=self.sign_options())
+
+
+def protected(message: bytes, protect: str, damage: str) -> bytes:
+    """The message's content under OpenPGP; its other header fields stay outside."""
+    way = Way.read(protect)
+    outer, content, body = split(message)
+    harm = Damage.read(damage)
+    if way.kind.startswith("inline") or way.kind == "clear-signed":
+        return outer + content + b"\r\n" + inline(way, harm, body)
+    inner = harm.inside(inner_fields(way, outer) + content + b"\r\n" + body)
+    if "subject" in way.options:
+        outer = re.sub(rb"(?im)^subject:[^\r]*", b"Subject: ...", outer)
+    match way.kind:
+        case "sealed":
+            return outer + harm.around(enveloped(harm.ciphertext(way, inner)))
+        case "sealed+signed":
+            return outer + harm.around(enveloped(harm.ciphertext(way, inner, sign=True)))
+        case "signed":
+            return outer + harm.around(detached(harm, inner, way.sign(harm.before(inner))))
+        case "signed-then-sealed":
+            return outer + harm.around(enveloped(way.seal(detached(harm, inner, way.sign(inner)))))
+        case "sealed-then-signed":
+            middle = enveloped(way.seal(inner))
+            return outer + detached(harm, middle, way.sign(middle))
+        case _:
+            raise FormatError(f"protect has no way {way.kind!r}")
+
+
+def split(message: bytes) -> tuple[bytes, bytes, bytes]:
+    """Fields for the outside (MIME-Version added), Content-* fields, body."""
+    head, _, body = message.partition(b"\r\n\r\n")
+    fields = re.split(rb"\r\n(?![ \t])", head)
+    content = [field for field in fields if field.lower().startswith(b"content-")]
+    outer = [field for field in fields if field not in content and not field.lower().startswith(b"mime-version")]
+    return (
+        b"".join(field + b"\r\n" for field in (*outer, b"MIME-Version: 1.0")),
+        b"".join(field + b"\r\n" for field in content or [b"Content-Type: text/plain; charset=utf-8"]),
+        body,
+    )
+
+
+def inner_fields(way: Way, outer: bytes) -> bytes:
+    fields = b""
+    if "subject" in way.options:
+        found = re.search(rb"(?im)^subject:[^\r]*\r\n", outer)
+        fields += found[0] if found else b""
+    other = next((word.removeprefix("from-") for word in way.options if word.startswith("from-")), "")
+    if other:
+        fields += f"From: {person(other).address}\r\n".encode()
+    return fields + (b'Content-Type: text/plain; charset=utf-8; hp="cipher"\r\n' if fields else b"")
+
+
+def enveloped(ciphertext: bytes) -> bytes:
+    """RFC 3156, section 4: the content fields and the body."""
+    return crlf(
+        b'Content-Type: multipart/encrypted; protocol="application/pgp-encrypted"; boundary=e\n\n'
+        b"--e\nContent-Type: application/pgp-encrypted\n\nVersion: 1\n\n"
+        b"--e\nContent-Type: application/octet-stream; name=encrypted.asc\n\n" + ciphertext + b"\n--e--\n"
+    )
+
+
+def detached(harm: Damage, entity: bytes, signature: bytes) -> bytes:
+    """RFC 3156, section 5."""
+    kind = b'multipart/signed; protocol="application/pgp-signature"; micalg=pgp-sha512; boundary=s'
+    body = crlf(harm.signature(signature))
+    return b"Content-Type: %s\r\n\r\n--s\r\n%s\r\n--s\r\nContent-Type: application/pgp-signature\r\n\r\n%s\r\n--s--\r\n" % (
+        kind, harm.signed_entity(entity), body,
+    )  # fmt: skip
+
+
+def inline(way: Way, harm: Damage, body: bytes) -> bytes:
+    if way.kind == "clear-signed":
+        block = clear_signed(body.replace(b"\r\n", b"\n"), person(way.by), options=way.sign_options())
+    else:
+        block = harm.ciphertext(way, body, sign=way.kind.endswith("signed"))
+    return harm.beside(crlf(block))
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What happens on the way, in one word and its argument."""
+
+    kind: str
+    words: str = ""
+
+    KINDS = ("", "flip", "truncate", "garbage", "bomb", "deep", "text", "no-signature", "footer", "around", "exchange", "no-end")
+
+    @classmethod
+    def read(cls, text: str) -> Damage:
+        kind, _, words = text.partition(" ")
+        if kind not in cls.KINDS:
+            raise FormatError(f"no damage is called {kind!r}")
+        return cls(kind, words)
+
+    def inside(self, entity: bytes) -> bytes:
+        return entity
+
+    def before(self, entity: bytes) -> bytes:
+        """What was signed, where the text was changed afterwards."""
+        return entity.replace(self.words.encode(), b"something else") if self.kind == "text" else entity
+
+    def signed_entity(self, entity: bytes) -> bytes:
+        return entity.removesuffix(b"\r\n") if entity.endswith(b"\r\n\r\n") and self.kind == "strip" else entity
+
+    def signature(self, signature: bytes) -> bytes:
+        return b"no signature" if self.kind == "no-signature" else signature
+
+    def ciphertext(self, way: Way, plain: bytes, *, sign: bool = False) -> bytes:
+        if self.kind == "bomb":
+            huge = b"Content-Type: text/plain\r\n\r\n" + b"0" * 100_000_000
+            to = [person(name).certificate for name in way.to]
+            bomb = encrypted(huge, to=to, options=("--compress-algo", "bzip2", "--bzip2-compress-level", "9"), armor=False)
+            assert len(bomb) < 2_000
+            return armored(bomb)
+        if self.kind == "deep":
+            for _ in range(6):
+                plain = enveloped(way.seal(plain))
+            return way.seal(plain, sign=sign)
+        if self.kind == "garbage":
+            return b"-----BEGIN PGP MESSAGE-----\n\nbm90IHJlYWxseQ==\n-----END PGP MESSAGE-----\n"
+        if self.kind in ("flip", "truncate"):
+            binary = way.seal(plain, sign=sign, armor=False)
+            if self.kind == "truncate":
+                return armored(binary[:-40])
+            at = len(binary) - 60
+            return armored(binary[:at] + bytes([binary[at] ^ 1]) + binary[at + 1 :])
+        if self.kind == "no-end":
+            return way.seal(plain, sign=sign).replace(b"-----END PGP MESSAGE-----", b"")
+        return way.seal(plain, sign=sign)
+
+    def around(self, content: bytes) -> bytes:
+        """Content fields and body, as others on the way left them."""
+        if self.kind == "footer":
+            return (
+                b"Content-Type: multipart/mixed; boundary=list\r\n\r\n--list\r\n" + content
+                + b"\r\n--list\r\nContent-Type: text/plain\r\n\r\n" + self.words.encode() + b"\r\n--list--\r\n"
+            )  # fmt: skip
+        if self.kind == "exchange":
+            kind = b'multipart/encrypted; protocol="application/pgp-encrypted"'
+            return content.replace(kind, b"multipart/mixed").replace(
+                b"--e\r\n", b"--e\r\nContent-Type: text/plain\r\n\r\n\r\n--e\r\n", 1
+            )
+        if self.kind == "around":
+            return (
+                b"Content-Type: multipart/mixed; boundary=list\r\n\r\n--list\r\nContent-Type: text/html\r\n\r\n"
+                + self.words.encode() + b"\r\n--list\r\n" + content
+                + b"\r\n--list\r\nContent-Type: text/html\r\n\r\n\">\r\n--list--\r\n"
+            )  # fmt: skip
+        return content
+
+    def beside(self, block: bytes) -> bytes:
+        """Inline PGP, and what stands around it."""
+        if self.kind == "around":
+            return self.words.encode() + b"\r\n\r\n" + block + b"\r\nThank you!\r\n"
+        if self.kind == "footer":
+            return block + b"\r\n" + self.words.encode() + b"\r\n"
+        return block
+
+
+def armored(binary: bytes) -> bytes:
+    return b"-----BEGIN PGP MESSAGE-----\n\n" + base64.encodebytes(binary) + b"-----END PGP MESSAGE-----\n"
+
+
+# --- DKIM
+
+
+@functools.cache
+def dkim_key() -> RSAPrivateKey:
+    return generate_private_key(65537, 2048)
+
+
+def dkim_record(vector: Vector) -> tuple[Record, ...]:
+    """The key's record, for a vector that is signed."""
+    if not vector.dkim:
+        return ()
+    domain, selector, *_ = vector.dkim.split()
+    der = dkim_key().public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    value = f"v=DKIM1; k=rsa; p={base64.b64encode(der).decode()}"
+    return (Record(f"{selector}._domainkey.{domain}", "TXT", value),)
+
+
+def dkim_signed(message: bytes, told: str) -> bytes:
+    """`dkim: DOMAIN SELECTOR [changed | partly]`: changed after signing; or signed in part (l=) and added to."""
+    domain, selector, *how = told.split()
+    pem = dkim_key().private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    field = dkim.sign(
+        message, selector.encode(), domain.encode(), pem, length="partly" in how,
+        include_headers=[b"from", b"to", b"subject", b"date"],
+    )  # fmt: skip
+    if "changed" in how:
+        message += b"and one line more\r\n"
+    if "partly" in how:
+        message += b"Added by somebody on the way.\r\n"
+    return bytes(field) + message
+
+
+# --- hostile bytes
+
+
+def _letter(content: bytes, body: bytes, head: bytes = HEAD) -> bytes:
+    return head + b"Content-Type: " + content + b"\r\n\r\n" + body
+
+
+def _parts(vector: Vector, count: str) -> bytes:
+    part = b"--b\r\n\r\nx\r\n"
+    return _letter(b"multipart/mixed; boundary=b", part * int(count) + b"--b--\r\n")
+
+
+def _nesting(vector: Vector, depth: str) -> bytes:
+    body, n = b"Content-Type: text/plain\r\n\r\ndeep\r\n", int(depth)
+    opened = b"".join(
+        b"Content-Type: multipart/mixed; boundary=b%dx\r\n\r\n--b%dx\r\n" % (number, number) for number in range(n)
+    )
+    return HEAD + opened + body
+
+
+def _from(vector: Vector, value: bytes) -> bytes:
+    """Folded, so that no line is long."""
+    lines = b"\r\n ".join(value[at : at + 900] for at in range(0, len(value), 900))
+    return HEAD.replace(b"Alice <alice@example.org>", lines, 1) + b"\r\nhello\r\n"
+
+
+def _field(name: bytes, value: bytes, body: bytes = b"hello\r\n") -> bytes:
+    lines = b"\r\n ".join(value[at : at + 900] for at in range(0, len(value), 900))
+    return HEAD + name + b": " + lines + b"\r\n\r\n" + body
+
+
+def _megabytes(vector: Vector, count: str) -> bytes:
+    line = b"0123456789 abcdefghijklmnopqrstuvwxyz\r\n"
+    return _letter(b"text/plain", line * (int(count) * 1_048_576 // len(line) + 1))
+
+
+def _html(vector: Vector, kind: str) -> bytes:
+    """Of what a browser builds a tree from, too much."""
+    body = {
+        "tags": b"<p>x\r\n" * 60_000,
+        "depth": b"<div>\r\n" * 20_000,
+        "attributes": b"<p " + b"".join(b"a%d=1\r\n" % number for number in range(50_000)) + b">x</p>",
+    }[kind]
+    return _letter(b"text/html; charset=utf-8", b"<html><body>\r\n" + body)
+
+
+def _text(vector: Vector, characters: str) -> bytes:
+    line = b"the same words again and again, with nothing in them\r\n"
+    return _letter(b"text/plain", line * (int(characters) // (len(line) - 1) + 1))
+
+
+GENERATED: Final[dict[str, Callable[..., bytes]]] = {
+    "empty": lambda vector: b"",
+    "parts": _parts,
+    "nesting": _nesting,
+    "long-from": lambda vector: _from(vector, b"a," * 100_000),
+    "backslashes-in-from": lambda vector: _from(vector, b"\\" * 50_000 + b" <alice@example.org>"),
+    "comments-in-from": lambda vector: _from(vector, b"(" * 3_000 + b")" * 3_000 + b" alice@example.org"),
+    "pieces-of-a-parameter": lambda vector: _field(b"Content-Type", b"text/plain" + b"; a*0=b" * 1_000),
+    "encoded-words": lambda vector: _field(b"Subject-X", b"=?utf-8?q?a?= " * 4_000),
+    "headers": lambda vector, count: HEAD + b"X-Filler: x\r\n" * int(count) + b"\r\nhello\r\n",
+    "header-block": lambda vector: HEAD + b"".join(b"X-Filler: " + b"x" * 900 + b"\r\n" for _ in range(120)) + b"\r\nhi\r\n",
+    "megabytes": _megabytes,
+    "html": _html,
+    "text": _text,
+}
+
+
+def zone(vectors: Sequence[Vector]) -> dict[str, list[Record]]:
+    """All vectors' names. Two may state the same; different things of one name and type are joined in order."""
+    found: dict[str, list[Record]] = {}
+    for vector in vectors:
+        for record in (*vector.dns, *dkim_record(vector)):
+            known = found.setdefault(record.name.lower(), [])
+            if record not in known:
+                known.append(record)
+    return found

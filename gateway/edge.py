@@ -8,9 +8,10 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from gateway import app, limits, metrics
+from gateway import limits
+from gateway.app import edge as app
 from gateway.config import Config
 from gateway.errors import ConfigError
 from gateway.log import LogEvent
@@ -20,6 +21,9 @@ from gateway.rules import Token
 from gateway.store.database import Role
 from keys.box import Purpose
 from keys.errors import KeysError
+
+if TYPE_CHECKING:
+    from gateway.metrics import Measuring
 
 
 def run(config: Config) -> int:
@@ -37,21 +41,15 @@ async def serve(config: Config, running: Running) -> None:
         parts = app.edge(config, running)
     except KeysError:
         raise ConfigError("keys.folder", "lacks a key of the edge", "make them with `vestibule init`") from None
-    figures = metrics.Figures(
-        running.database, parts.channel.counts, lambda: parts.channel.sessions,
-        room=lambda: not parts.room.full, sealable=lambda: _sealable(parts),
-    )  # fmt: skip
-    listener = None
-    if config.metrics.edge_port >= 0:
-        listener = await metrics.listen(figures, config.metrics.host, config.metrics.edge_port)
+    measuring = await _measure(config, running, parts) if config.metrics.edge_port >= 0 else None
     await parts.room.look()
     serving = asyncio.create_task(parts.channel.serve(parts.intake))
     sending = asyncio.create_task(parts.sender.claiming.run())
     background = [
         asyncio.create_task(work)
-        for work in (parts.room.watch(), parts.rates.run(), figures.watch(), _expire(parts, running))
+        for work in (parts.room.watch(), parts.rates.run(), _expire(parts, running))
     ]
-    announcing = asyncio.create_task(_announce(parts, running, listener))
+    announcing = asyncio.create_task(_announce(parts, running))
     stopping = asyncio.create_task(running.stopping.wait())
     try:
         await asyncio.wait({serving, sending, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -63,8 +61,8 @@ async def serve(config: Config, running: Running) -> None:
             task.cancel()
         await asyncio.gather(serving, sending, announcing, *background, return_exceptions=True)
         await parts.intake.settle()
-        if listener is not None:
-            await listener.cleanup()
+        if measuring is not None:
+            await measuring.close()
 
 
 def _sealable(parts: app.EdgeParts) -> bool:
@@ -85,9 +83,20 @@ async def _expire(parts: app.EdgeParts, running: Running) -> None:
         await asyncio.sleep(limits.EXPIRY_SECONDS)
 
 
-async def _announce(parts: app.EdgeParts, running: Running, listener: object) -> None:
+async def _announce(parts: app.EdgeParts, running: Running) -> None:
     await parts.channel.started.wait()
     for port in parts.channel.ports:
         running.log.write(LogEvent.LISTENING, channel=Token(parts.channel.name), port=port)
-    with suppress(AttributeError, IndexError):
-        running.log.write(LogEvent.LISTENING, channel=Token("metrics"), port=listener.addresses[0][1])  # type: ignore[attr-defined]
+
+
+async def _measure(config: Config, running: Running, parts: app.EdgeParts) -> Measuring:
+    """Imported only where somebody looks: an HTTP server is a quarter of the edge's memory."""
+    from gateway.metrics import Figures, listen
+
+    figures = Figures(
+        running.database, parts.channel.counts, lambda: parts.channel.sessions,
+        room=lambda: not parts.room.full, sealable=lambda: _sealable(parts),
+    )  # fmt: skip
+    measuring = await listen(figures, config.metrics.host, config.metrics.edge_port)
+    running.log.write(LogEvent.LISTENING, channel=Token("metrics"), port=measuring.port)
+    return measuring

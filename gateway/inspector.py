@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway import app
+from gateway.app import inspector as app
 from gateway.config import Config
 from gateway.errors import ConfigError, WorkerError
 from gateway.log import LogEvent

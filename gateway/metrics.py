@@ -128,9 +128,25 @@ def application(figures: Figures) -> web.Application:
     return app
 
 
-async def listen(figures: Figures, host: str, port: int) -> web.AppRunner:
-    """Raises OSError. The port that was taken is in the runner's addresses."""
+@dataclass(slots=True)
+class Measuring:
+    """A listener, and the task that keeps its figures fresh."""
+
+    runner: web.AppRunner
+    watching: asyncio.Task[None]
+
+    @property
+    def port(self) -> int:
+        return int(self.runner.addresses[0][1])
+
+    async def close(self) -> None:
+        self.watching.cancel()
+        await self.runner.cleanup()
+
+
+async def listen(figures: Figures, host: str, port: int) -> Measuring:
+    """Raises OSError."""
     runner = web.AppRunner(application(figures), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, host, port).start()
-    return runner
+    return Measuring(runner, asyncio.create_task(figures.watch()))

@@ -25,6 +25,7 @@ from gateway.errors import ConfigError, StoreDown, StoreError, Unsafe
 from gateway.ids import Clock, SystemClock
 from gateway.log import Log, LogEvent
 from gateway.store.database import Database, Role
+from gateway.store.lapsing import lapse
 from gateway.store.waking import Wake, wake_for
 
 UNUSABLE = os.EX_CONFIG
@@ -71,6 +72,8 @@ async def _run(role: Role, url: str, main: Callable[[Running], Awaitable[None]],
     log.write(LogEvent.STARTED)
     try:
         await _note(database, Event.ROLE_STARTED, role)
+        with suppress(StoreError):  # then their leases end by themselves
+            await lapse(database)
         await main(running)
         await _note(database, Event.ROLE_STOPPED, role)
     finally:

@@ -76,6 +76,9 @@ class Worker:
         reach(Point.CLAIMED)
         try:
             await self._process(claim)
+        except asyncio.CancelledError:
+            await self._guarded(self._spool.retry(claim, 0.0, counted=False))  # we are stopped: it isn't to blame
+            raise
         except Fenced:
             pass  # somebody else has it by now, and will say what becomes of it
         except StoreError as error:

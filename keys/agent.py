@@ -39,7 +39,7 @@ from keys.gnupg import Gpg
 from keys.home import RunFolder
 from keys.keyring import HOLDER, Holder, Rotation
 from keys.limits import CONTROL_SECONDS, Limits
-from keys.opener import Opener, unseal
+from keys.opener import Opener, unseal, warm
 from keys.openpgp import Certificate, Fingerprint
 from keys.pipe import unpack
 from keys.process import Places, harden
@@ -76,7 +76,7 @@ class Agent:
             self._gpg.start_agent()
             self._gpg.own_keys()
             self._selector.register(self._control, selectors.EVENT_READ)
-            packet.send(self._control, msgspec.msgpack.encode(Reply(0, protocol.done(None))))
+            self._reply(0, protocol.done(None))
             while self._step():
                 pass
         finally:
@@ -409,6 +409,8 @@ def main() -> int:
     control.set_inheritable(False)
     try:
         agent = Agent(control, arguments.folder, msgspec.json.decode(arguments.limits, type=Limits))
+        warm()
+        gc.collect()
         gc.freeze()  # or a collection in a child would unshare the pages that hold what was loaded
         agent.run()
     except KeysError as error:

@@ -26,6 +26,7 @@ from gateway import limits
 from gateway.desk import sessions
 from gateway.desk.access import Do, Thing, allowed
 from gateway.desk.context import Call, Desk, Route
+from gateway.desk.listening import when_lost
 from gateway.desk.problems import Problem
 from gateway.desk.queries import glance
 from gateway.errors import StoreError
@@ -123,7 +124,9 @@ async def events(request: web.Request, call: Call) -> web.StreamResponse:
     )  # fmt: skip
     try:
         await response.prepare(request)
-        await _follow(response, call, given or await hub.now(), resumed=bool(given))
+        following = asyncio.create_task(_follow(response, call, given or await hub.now(), resumed=bool(given)))
+        when_lost(request, following.cancel)
+        await following
     except (ConnectionError, asyncio.CancelledError):
         pass
     finally:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -19,7 +21,17 @@ from gateway.errors import ConfigError
 
 
 class _Protocol(RequestHandler):
-    """Answers what can't be parsed, or broke before our own handlers, with its status alone."""
+    """Answers what can't be parsed, or broke before our own handlers, with its status alone; and tells who asks when
+    the connection is lost."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.when_lost: Callable[[], object] | None = None
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        if self.when_lost is not None:
+            self.when_lost()
 
     def handle_error(
         self,
@@ -53,6 +65,13 @@ class _Runner(web.AppRunner):
             loop=asyncio.get_running_loop(),
             **made._kwargs,
         )
+
+
+def when_lost(request: web.Request, then: Callable[[], object]) -> None:
+    """Calls `then` when the browser goes away: a live stream would notice only at its next word."""
+    protocol = request.protocol
+    if isinstance(protocol, _Protocol):
+        protocol.when_lost = then
 
 
 def bind(host: str, port: int) -> socket.socket:

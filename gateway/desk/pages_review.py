@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -9,8 +10,9 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from gateway import audit as audit_log
 from gateway.codec import BadFrame
-from gateway.desk import acting, api_review, presenting, trust
+from gateway.desk import acting, api_review, presenting, schemas, trust
 from gateway.desk.access import Do, allowed
 from gateway.desk.context import Call, Route
 from gateway.desk.guard import FORM
@@ -42,6 +44,18 @@ class HeldLine:
 class FindingShown:
     code: str
     plain: str
+
+
+@dataclass(frozen=True, slots=True)
+class FactShown:
+    text: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditShown:
+    line: schemas.AuditLine
+    facts: Mapping[str, FactShown]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +174,20 @@ async def people(request: web.Request, call: Call) -> web.StreamResponse:
 async def audit(request: web.Request, call: Call) -> web.StreamResponse:
     page = await api_review.tail(call, request.query.get("cursor", ""), 50)
     more = f"/audit?cursor={quote(page.next)}" if page.next else ""
-    return await framed("audit.html", call, "audit", lines=page.items, more=more)
+    lines = [
+        AuditShown(line, {name: _fact(name, value, call) for name, value in line.facts.items()}) for line in page.items
+    ]
+    return await framed("audit.html", call, "audit", lines=lines, more=more)
+
+
+def _fact(name: str, value: str | int | bool | list[str], call: Call) -> FactShown:
+    if audit_log.FACTS.get(name) is audit_log.Kind.TIME and isinstance(value, int):
+        return FactShown("", from_micros(value))
+    if isinstance(value, bool):
+        return FactShown(call.texts.t("audit.yes" if value else "audit.no"))
+    if isinstance(value, list):
+        return FactShown(", ".join(value) or "–")
+    return FactShown(str(value))
 
 
 REVIEW: Final = (

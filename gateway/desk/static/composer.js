@@ -4,7 +4,7 @@ import { word, token } from "./words.js";
 import { refresh, swapped, toEnd } from "./swap.js";
 
 let timer = 0;
-let waiting = false;
+let typed = null; // what isn't kept yet: { url, text }
 let sending = false;
 
 const form = () => document.querySelector("form[data-compose]");
@@ -15,33 +15,33 @@ const say = (text, wrong = false) => {
   line.classList.toggle("stopped", wrong);
 };
 
-export const call = (method, url, body, more = {}) =>
+const call = (method, url, body, more = {}, keepalive = false) =>
   fetch(url, {
-    method, credentials: "same-origin", cache: "no-store", redirect: "error",
+    method, keepalive, credentials: "same-origin", cache: "no-store", redirect: "error",
     headers: { "Content-Type": "application/json", "X-CSRF-Token": token(), ...more },
     body: JSON.stringify(body),
   });
 
-const keep = async () => {
-  const here = form();
-  if (!here || sending) return;
-  const text = here.elements.text.value;
-  waiting = true;
+const keep = async (leaving = false) => {
+  clearTimeout(timer);
+  const mine = typed;
+  if (!mine || sending) return;
   try {
-    const answer = await call("PUT", here.dataset.draft, { text });
+    const answer = await call("PUT", mine.url, { text: mine.text }, {}, leaving);
     if (!answer.ok) throw new Error();
-    waiting = here !== form() ? waiting : here.elements.text.value !== text;
-    if (!waiting && here === form()) say(text ? word("kept") : "");
+    if (typed !== mine) return;
+    typed = null;
+    if (form()?.dataset.draft === mine.url) say(mine.text ? word("kept") : "");
   } catch {
-    say(word("unkept"), true);
-    clearTimeout(timer);
+    if (form()?.dataset.draft === mine.url) say(word("unkept"), true);
     timer = setTimeout(keep, 5000);
   }
 };
 
 const type = (event) => {
-  if (!event.target.closest?.("form[data-compose]")) return;
-  waiting = true;
+  const here = event.target.closest?.("form[data-compose]");
+  if (!here) return;
+  typed = { url: here.dataset.draft, text: here.elements.text.value };
   say(word("keeping"));
   clearTimeout(timer);
   timer = setTimeout(keep, 600);
@@ -67,7 +67,7 @@ const send = async (event) => {
       throw new Error(problem.detail || "");
     }
     field.value = "";
-    waiting = false;
+    typed = null;
     sending = false;
     await refresh(["side", "list", "talk", "contact"]).catch(() => location.reload());
     toEnd();
@@ -85,7 +85,9 @@ const send = async (event) => {
 export const compose = () => {
   document.addEventListener("input", type);
   document.addEventListener("submit", send);
-  addEventListener("beforeunload", (event) => { if (waiting) event.preventDefault(); });
-  document.addEventListener("visibilitychange", () => { if (document.visibilityState === "hidden" && waiting) keep(); });
-  swapped(() => { if (!form()) waiting = false; });
+  // leaving takes the draft along; only when it can't be sent does the browser ask
+  addEventListener("beforeunload", (event) => { if (typed && !navigator.onLine) event.preventDefault(); });
+  addEventListener("pagehide", () => keep(true));
+  document.addEventListener("visibilitychange", () => { if (document.visibilityState === "hidden") keep(true); });
+  swapped(() => { if (typed && form()?.dataset.draft !== typed.url) keep(); });
 };

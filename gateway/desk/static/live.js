@@ -47,10 +47,18 @@ export const follow = () => {
   document.addEventListener("pointerleave", (event) => {
     if (held && event.target.matches?.('[data-region="list"]')) soon();
   }, true);
+  listen();
+};
+
+// The browser reconnects by itself, with its cursor, after a lost connection; after a refusal it doesn't.
+const listen = () => {
   const source = new EventSource("/api/events");
   source.addEventListener("change", soon);
   source.addEventListener("signed-out", () => { source.close(); location.assign("/sign-in?why=expired"); });
   source.addEventListener("open", () => document.dispatchEvent(new CustomEvent("desk:back")));
-  source.addEventListener("error", () => document.dispatchEvent(new CustomEvent("desk:lost")));
+  source.addEventListener("error", () => {
+    document.dispatchEvent(new CustomEvent("desk:lost"));
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => { listen(); soon(); }, 5000);
+  });
   addEventListener("pagehide", () => source.close());
 };

@@ -18,7 +18,8 @@ export const load = (url, live = false) =>
     if (live) request.setRequestHeader("X-Live", "1");
     request.onload = () => {
       const page = request.response;
-      if (request.status === 200 && page && page.querySelector("[data-desk]")) resolve([page, request.responseURL]);
+      if (new URL(request.responseURL).pathname === "/sign-in") location.assign("/sign-in?why=expired");
+      else if (request.status === 200 && page && page.querySelector("[data-desk]")) resolve([page, request.responseURL]);
       else reject(request.status || 0);
     };
     request.onerror = request.ontimeout = () => reject(0);

@@ -82,7 +82,8 @@ def test_a_verified_signature_over_a_part_is_said_to_be_over_a_part() -> None:
 def test_what_is_missing_is_said_too() -> None:
     bare = Trust(
         tls="", encrypted="none", subject_encrypted=False, signatures=(), spf="none", dkim="", dmarc="fail",
-        authenticated_domain=SafeText(""), findings=(TrustFinding(code="a.b", action="accept", layer="x", plain="Odd."),),
+        authenticated_domain=SafeText(""),
+        findings=(TrustFinding(code="a.b", action="accept", layer="x", plain="Odd."),),
     )  # fmt: skip
     content = replace(CONTENT, trust=bare, redactions={})
     assert labels(content) == [

@@ -27,7 +27,8 @@ import msgspec
 
 from keys import home
 from keys.errors import BadData, CannotDecrypt, CertCannotEncrypt, KeyCannotSign, MissingKey, TooLarge
-from keys.gnupg import ENVIRONMENT, Gpg
+from keys.gnupg import Gpg
+from keys.gnupg_program import ENVIRONMENT
 from keys.openpgp import Fingerprint, Sealed, SignatureStatus, Unsealed, Verification
 from keys.secret import Secret
 

@@ -14,6 +14,7 @@ import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -54,7 +55,7 @@ class Company(_Section, frozen=True):
 
 class Store(_Section, frozen=True):
     url: Annotated[
-        str, Meta(description="sqlite:///FILE, or postgresql://USER@HOST/NAME (each role may set its own user)")
+        str, Meta(description="sqlite:///FILE, or postgresql://USER@HOST/NAME (without USER: that in PGUSER)")
     ] = "sqlite:///var/vestibule.db"
     password_file: Annotated[str, Meta(description="file with the database password of this role, if it needs one")] = (
         ""
@@ -228,11 +229,21 @@ class Config(_Section, frozen=True):
 
     @property
     def store_url(self) -> str:
-        """SQLAlchemy's form, with the SQLite file's path made absolute."""
+        """SQLAlchemy's form, with the SQLite file's path made absolute, or with the password from its file: not to be
+        shown. Without a user, PostgreSQL's client takes PGUSER's. Raises ConfigError."""
         url = self.store.url
         if url.startswith("sqlite:///"):
             return "sqlite:///" + str(self.path(url.removeprefix("sqlite:///")).absolute())
-        return url.replace("postgresql://", "postgresql+psycopg://", 1)
+        driver, rest = "postgresql+psycopg://", url.removeprefix("postgresql://")
+        if rest == url or not self.store.password_file:
+            return url.replace("postgresql://", driver, 1)
+        try:
+            password = self.path(self.store.password_file).read_text("utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError):
+            raise ConfigError("store.password_file", "can't be read") from None
+        server, slash, name = rest.partition("/")
+        user, _, host = server.rpartition("@")
+        return f"{driver}{user.partition(':')[0]}:{quote(password, safe='')}@{host}{slash}{name}"
 
 
 def load(file: Path) -> Config:

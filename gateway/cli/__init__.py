@@ -23,13 +23,13 @@ app = typer.Typer(
 
 
 def _assemble() -> None:
-    from gateway.cli import audit, check, db, explain, held, init, layers, up, user
+    from gateway.cli import audit, check, db, explain, health, held, init, layers, up, user
     from gateway.cli.backup import register as backup
     from gateway.cli.demo import register as demo
     from gateway.cli.keys import app as keys
 
     for register in (
-        init.register, up.register, check.register, demo, layers.register, explain.register, backup,
+        init.register, up.register, check.register, health.register, demo, layers.register, explain.register, backup,
     ):  # fmt: skip
         register(app)
     for name, group in (("db", db.app), ("audit", audit.app), ("held", held.app), ("keys", keys), ("user", user.app)):

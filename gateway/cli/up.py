@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -17,21 +19,16 @@ def register(app: typer.Typer) -> None:
         role: Annotated[str, typer.Option(help="edge, inspector or desk; without it, all three.")] = "",
     ) -> None:
         """Run the gateway."""
-        settings = configuration(config)
+        configuration(config)
         if role == "":
             from gateway.supervisor import run as supervise
 
             raise typer.Exit(supervise(config))
-        if role == "desk":
-            from gateway.desk.role import run as run_desk
+        from gateway.starting import ROLES
+        from keys import tls
 
-            raise typer.Exit(run_desk(settings))
-        if role == "edge":
-            from gateway.edge import run as run_edge
-
-            raise typer.Exit(run_edge(settings))
-        if role == "inspector":
-            from gateway.inspector import run as run_inspector
-
-            raise typer.Exit(run_inspector(settings))
-        raise ConfigError("--role", "isn't a role", "edge, inspector or desk")
+        if role not in ROLES:
+            raise ConfigError("--role", "isn't a role", "edge, inspector or desk")
+        # as the supervisor starts it: OpenSSL reads its configuration when a process starts, and only then
+        command = [sys.executable, "-m", "gateway.starting", "--config", str(config.absolute()), "--role", role]
+        os.execve(sys.executable, command, {**os.environ, **tls.environment()})  # noqa: S606 - our own program, no shell

@@ -63,7 +63,7 @@ SENDERS: Final = {
 
 _SIGNERS: Final = (("edge", "sign.key", "edge"), ("inspector", "sign.key", "inspector"),
                    ("inspector", "stamp.key", "stamp"), ("desk", "sign.key", "desk"))  # fmt: skip
-_SECRETS: Final = (("edge", "lane.key"), ("shared", "threads.key"), ("desk", "session.key"))
+_SECRETS: Final = (("edge", "lane.key"), ("inspector", "threads.key"), ("desk", "session.key"))
 _ROOTS: Final = (("inspector", "atrest"), ("shared", "desk-atrest"))
 
 
@@ -174,7 +174,7 @@ class Inspector:
     @classmethod
     def load(cls, folder: Path) -> Inspector:
         """Raises MissingKey, ExposedKey, BadData."""
-        root = load_secret(folder / "shared" / "threads.key")
+        root = load_secret(folder / "inspector" / "threads.key")
         return cls(
             public=PublicKeys(folder / "public"),
             atrest=load_roots(folder / "inspector", "atrest", derive(root, "index")),

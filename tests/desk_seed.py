@@ -164,10 +164,10 @@ class Office:
         shared = load_roots(keys / "shared", "desk-atrest")
         queue = Queue(
             inspector,
-            atrest=load_roots(keys / "inspector", "atrest", load_secret(keys / "shared" / "threads.key")),
+            atrest=load_roots(keys / "inspector", "atrest", load_secret(keys / "inspector" / "threads.key")),
             desk_atrest=shared,
             stamper=Stamper(load_signing_key(keys / "inspector" / "stamp.key")),
-            tokens=ReplyTokens(load_secret(keys / "shared" / "threads.key")),
+            tokens=ReplyTokens(load_secret(keys / "inspector" / "threads.key")),
             clock=clock,
             ids=ids,
             tenant=config.company.tenant,

@@ -15,7 +15,6 @@ from gateway.codec import BadFrame
 from gateway.errors import Fenced, StoreError, WorkerError
 from gateway.faults import FAULT, LIMIT, NEVER_WAIVED
 from gateway.ids import Clock, micros
-from gateway.killpoints import Point, reach
 from gateway.log import Log, LogEvent
 from gateway.requests import HeldRequest, Verb, request_binding
 from gateway.rules import Token
@@ -48,13 +47,11 @@ class RequestWorker:
 
     async def process(self, claim: RequestClaim) -> None:
         """One request, to its end. Never raises but on cancellation."""
-        reach(Point.REQUEST_CLAIMED)
         try:
             reason = await self._process(claim)
             if reason is None:
                 return
             await self._requests.finish(claim, done=not reason, reason=reason)
-            reach(Point.REQUEST_AFTER_COMMIT)
         except Fenced:
             return
         except StoreError as error:

@@ -14,7 +14,6 @@ from channels.contract import MailboxName
 from gateway.crossing import Passage
 from gateway.held import HeldContact, HeldSight, seal_contact, seal_sight
 from gateway.ids import Clock, micros
-from gateway.killpoints import Point, reach
 from gateway.rules import Action, Decision
 from gateway.store.spool import Claim, Spool
 from gateway.workshop import Workshop
@@ -46,7 +45,6 @@ class Holding:
         """Raises Fenced, StoreDown, StoreFull."""
         contact = self._contact(passage)
         box = await self._own_key(claim)
-        reach(Point.HOLD_BEFORE_COMMIT)
         await self._spool.hold(
             claim,
             decision,
@@ -58,7 +56,6 @@ class Holding:
             for_inspector=seal_contact(self._atrest, claim.id, contact) if contact else None,
             notice=self._notices and contact is not None and decision.action is not Action.REJECT,
         )
-        reach(Point.HOLD_AFTER_COMMIT)
 
     async def _own_key(self, claim: Claim) -> bytes | None:
         binding = Binding(purpose=Purpose.SPOOL, row=claim.id, channel=claim.channel)

@@ -120,9 +120,7 @@ class Housekeeping:
             self._protections.all_due(await self._database.read(_open_conversations))
 
     async def expire_held(self) -> None:
-        reach(Point.EXPIRE_BEFORE_COMMIT)
         rows = await self._spool.expire(notice=self._notices)
-        reach(Point.EXPIRE_AFTER_COMMIT)
         for row in rows:
             self._log.write(LogEvent.MESSAGE_EXPIRED, message=Token(row.id))
             self._ended.add(row.id)

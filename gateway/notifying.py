@@ -18,7 +18,6 @@ from gateway.faults import FAULT, LIMIT, UNAVAILABLE
 from gateway.held import open_contact
 from gateway.ids import Clock
 from gateway.jobs import Dispatch
-from gateway.killpoints import Point, reach
 from gateway.log import Log, LogEvent
 from gateway.requests import ReplyRequest, reply_binding
 from gateway.rules import Action, Token
@@ -61,7 +60,6 @@ class NoticeWorker:
 
     async def process(self, claim: NoticeClaim) -> None:
         """One notice, to its end. Never raises but on cancellation."""
-        reach(Point.NOTICE_CLAIMED)
         try:
             reason = await self._process(claim)
         except Fenced:
@@ -74,7 +72,6 @@ class NoticeWorker:
             reason = FAULT.code
         if reason is not None:
             await self._notices.finish(claim, reason)
-            reach(Point.NOTICE_AFTER_COMMIT)
 
     async def _process(self, claim: NoticeClaim) -> str | None:
         """Why it isn't sent, "" when it is, None when it is tried again."""

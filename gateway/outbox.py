@@ -65,7 +65,6 @@ class Sender:
 
     async def process(self, claim: OutboxClaim) -> None:
         """One row, to the end of this attempt. Never raises but on cancellation."""
-        reach(Point.OUTBOX_CLAIMED)
         try:
             await self._process(claim)
         except Fenced:
@@ -88,7 +87,6 @@ class Sender:
             await self._outbox.give_back(claim)
             return
         await self._outbox.attempting(claim)
-        reach(Point.OUTBOX_ATTEMPTING)
         self._log.write(LogEvent.SEND_ATTEMPTED, row=Token(claim.id), attempt=claim.attempts)
         receipt = await self._send(channel, outbound, claim)
         reach(Point.OUTBOX_SENT)

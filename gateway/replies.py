@@ -50,7 +50,6 @@ class ReplyWorker:
 
     async def process(self, claim: ReplyClaim) -> None:
         """One reply, to its end. Never raises but on cancellation."""
-        reach(Point.REPLY_CLAIMED)
         try:
             await self._process(claim)
         except Fenced:
@@ -94,9 +93,7 @@ class ReplyWorker:
         elif outcome is not None and outcome.decision.action is not Action.ACCEPT:
             await self._decided(claim, outcome.decision)
         elif outcome is not None and (sent := self._dispatching.sent(dispatch, report, outcome)) is not None:
-            reach(Point.REPLY_BEFORE_COMMIT)
             filed = await self._queue.record_sent(sent, claim)
-            reach(Point.REPLY_AFTER_COMMIT)
             self._log.write(
                 LogEvent.REPLY_BOXED, reply=Token(claim.id), conversation=Token(filed.conversation),
                 protect=Token(report.protect), why=Token(report.why),

@@ -73,7 +73,6 @@ class Worker:
 
     async def process(self, claim: Claim) -> None:
         """One claim, to its end. Never raises but on cancellation."""
-        reach(Point.CLAIMED)
         try:
             await self._process(claim)
         except asyncio.CancelledError:

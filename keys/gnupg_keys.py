@@ -20,7 +20,7 @@ import gnupg
 
 from keys import colons, packets, status
 from keys.errors import BadData, MissingKey, TooLarge, Unavailable
-from keys.gnupg_program import ENVIRONMENT, OPTIONS, Program, named
+from keys.gnupg_program import OPTIONS, Program, environment, named
 from keys.limits import CERTIFICATES_PER_IMPORT, MAILBOX_KEY_SECONDS
 from keys.openpgp import Certificate, Fingerprint, OwnKey
 
@@ -152,7 +152,7 @@ class KeyBoxes(Program):
     def _program(self) -> _PythonGnupg:
         self.start_agent()
         try:
-            return _PythonGnupg(gnupghome=str(self.home), encoding="utf-8", env=ENVIRONMENT)
+            return _PythonGnupg(gnupghome=str(self.home), encoding="utf-8", env=environment())
         except (OSError, ValueError):
             raise Unavailable from None
 

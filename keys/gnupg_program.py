@@ -37,9 +37,14 @@ OPTIONS: Final = (
     "--display-charset", "utf-8", "--charset", "utf-8",
     "--personal-cipher-preferences", "AES256 AES192 AES", "--personal-digest-preferences", "SHA512 SHA384 SHA256",
 )  # fmt: skip
-ENVIRONMENT: Final = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C"}
+
 SLACK_BYTES: Final = 1_048_576  # --max-output lies this much above the limit, so that reaching the limit shows
 _VERSION: Final = re.compile(rb"cfg:version:(\d+)\.(\d+)\.(\d+)")
+
+
+def environment() -> dict[str, str]:
+    """gpg's: where programs are, and no language but C."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ class Program:
         """gpg-agent, outside any limit of one message. Raises Unavailable."""
         try:
             subprocess.run(
-                ["gpg-connect-agent", "--homedir", str(self.home), "/bye"], env=ENVIRONMENT, timeout=10, check=True,
+                ["gpg-connect-agent", "--homedir", str(self.home), "/bye"], env=environment(), timeout=10, check=True,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
         except (OSError, subprocess.SubprocessError):
@@ -87,7 +92,7 @@ class Program:
 
     def stop_agent(self) -> None:
         subprocess.run(
-            ["gpgconf", "--homedir", str(self.home), "--kill", "gpg-agent"], env=ENVIRONMENT, timeout=10, check=False,
+            ["gpgconf", "--homedir", str(self.home), "--kill", "gpg-agent"], env=environment(), timeout=10, check=False,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
@@ -130,7 +135,7 @@ class Program:
     def _agent_socket(self) -> str:
         try:
             told = subprocess.run(
-                ["gpgconf", "--homedir", str(self.home), "--list-dirs", "agent-socket"], env=ENVIRONMENT, timeout=10,
+                ["gpgconf", "--homedir", str(self.home), "--list-dirs", "agent-socket"], env=environment(), timeout=10,
                 check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             )  # fmt: skip
         except (OSError, subprocess.SubprocessError):
@@ -142,7 +147,7 @@ class Program:
     ) -> Finished:
         ran = running.run(
             arguments, stdin=stdin, files=files, max_bytes=max_bytes, seconds=seconds, own_group=self._own_group,
-            environment=ENVIRONMENT,
+            environment=environment(),
         )  # fmt: skip
         return Finished(ran.code, ran.output, status.parse(ran.status))
 

@@ -28,7 +28,7 @@ import msgspec
 from keys import home
 from keys.errors import BadData, CannotDecrypt, CertCannotEncrypt, KeyCannotSign, MissingKey, TooLarge
 from keys.gnupg import Gpg
-from keys.gnupg_program import ENVIRONMENT
+from keys.gnupg_program import environment
 from keys.openpgp import Fingerprint, Sealed, SignatureStatus, Unsealed, Verification
 from keys.secret import Secret
 
@@ -60,7 +60,7 @@ class Identity:
 def gpg(folder: Path, *words: str, stdin: bytes = b"", check: bool = True) -> bytes:
     done = subprocess.run(
         ["gpg", "--homedir", str(folder), "--batch", "--no-tty", "--trust-model", "always", "--quiet", *words],
-        input=stdin, capture_output=True, env=ENVIRONMENT, timeout=60, check=False,
+        input=stdin, capture_output=True, env=environment(), timeout=60, check=False,
     )  # fmt: skip
     if check and done.returncode:
         raise AssertionError(f"gpg {words[-1:]}: {done.stderr.decode(errors='replace')}")
@@ -180,7 +180,7 @@ def _identity(name: str, address: str, parameters: str = "") -> Identity:
 
 def _remove(folder: Path) -> None:
     subprocess.run(
-        ["gpgconf", "--homedir", str(folder), "--kill", "all"], check=False, env=ENVIRONMENT, timeout=10,
+        ["gpgconf", "--homedir", str(folder), "--kill", "all"], check=False, env=environment(), timeout=10,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     shutil.rmtree(folder, ignore_errors=True)

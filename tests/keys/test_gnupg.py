@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -193,6 +194,19 @@ def test_many_recipients_never_reach_gpg(house: House) -> None:
         few.open(Sealed(encrypted(TEXT, to=both)), **LIMITS)
     with pytest.raises(TooLarge):
         few.open(Sealed(encrypted(TEXT, to=[house.support_certificate], options=("--throw-keyids",))), **LIMITS)
+
+
+def test_an_agent_under_load_loses_no_message(house: House) -> None:
+    own = Gpg(new_home(), limits=Limits(gpg_at_once=32))
+    rsa = new_identity("Rsa", "rsa@acme.example", parameters=(
+        "Key-Type: rsa\nKey-Length: 3072\nSubkey-Type: rsa\nSubkey-Length: 3072\n"
+    ))  # fmt: skip
+    own.import_own(rsa.secret)
+    message = Sealed(encrypted(TEXT, to=[rsa.certificate], by=house.people["alice"]))
+    with ThreadPoolExecutor(32) as pool:
+        found = list(pool.map(lambda _: own.open(message, **LIMITS).plaintext, range(64)))
+    assert all(plaintext == Secret(TEXT) for plaintext in found)
+    own.stop_agent()
 
 
 # --- keys

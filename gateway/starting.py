@@ -5,6 +5,7 @@ Each role's code is imported only in its own process: what the desk must not rea
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -38,12 +39,13 @@ def main(arguments: list[str]) -> int:
     """`--config FILE --role NAME`."""
     given = dict(zip(arguments[::2], arguments[1::2], strict=False))
     role = given.get("--role", "")
+    log = Log(role if role in ROLES else "none", SystemClock())
+    log.capture()
     try:
         return start(role, load(Path(given.get("--config", ""))))
     except ConfigError as error:
-        name = role if role in ROLES else "none"
-        Log(name, SystemClock()).write(LogEvent.UNUSABLE, kind=Token("ConfigError"), field=Token(error.field))
-        return 78
+        log.write(LogEvent.UNUSABLE, kind=Token("ConfigError"), field=Token(error.field))
+        return os.EX_CONFIG
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from keys.errors import BadData, KeysError, MissingKey, Unavailable
 from keys.gnupg import Gpg
 from keys.home import RunFolder
 from keys.keyring import HOLDER, Holder, Rotation
-from keys.limits import CONTROL_SECONDS, Limits
+from keys.limits import CONTROL_SECONDS, FEED_BATCH, Limits, feed_seconds
 from keys.opener import Opener, unseal, warm
 from keys.openpgp import Certificate, Fingerprint
 from keys.pipe import unpack
@@ -131,11 +131,11 @@ class Agent:
 
     def _clerk(
         self, number: int, work: Callable[[], object], then: Callable[[bytes], bytes] | None = None, *,
-        writes: bool = False,
+        writes: bool = False, seconds: float = CONTROL_SECONDS,
     ) -> None:  # fmt: skip
         """Does it in a child, whose answer goes out as a memory file; `then` sees the answer here first."""
         if writes and self._writing:
-            self._writers.append(lambda: self._clerk(number, work, then, writes=True))
+            self._writers.append(lambda: self._clerk(number, work, then, writes=True, seconds=seconds))
             return
         file = os.memfd_create("answer", os.MFD_CLOEXEC)
 
@@ -162,7 +162,7 @@ class Agent:
                         self._writers.popleft()()
 
         self._writing = self._writing or writes
-        self._children.fork(child, CONTROL_SECONDS, finish)
+        self._children.fork(child, seconds, finish)
 
     def _reply_with(self, number: int, then: Callable[[bytes], bytes], answer: bytes) -> None:
         try:
@@ -282,10 +282,11 @@ class Agent:
         fed = unpack(protocol.Fed, packet.read(_only(files), 2**31))
 
         def work() -> list[Certificate]:
-            if not fed.certificates:
-                return []
-            data = b"".join(packets.dearmor(one) for one in fed.certificates.values())
-            return list(self._gpg.import_certificates(data, known=True))
+            all_ = [packets.dearmor(one) for one in fed.certificates.values()]
+            taken: list[Certificate] = []
+            for start in range(0, len(all_), FEED_BATCH):
+                taken += self._gpg.import_certificates(b"".join(all_[start : start + FEED_BATCH]), known=True)
+            return taken
 
         def then(answer: bytes) -> bytes:
             for certificate in protocol.result(list[Certificate], answer):
@@ -293,7 +294,7 @@ class Agent:
             self._directory.restore(entry for entry in fed.entries if entry.fingerprint in self._certificates)
             return protocol.done(len(self._certificates))
 
-        self._clerk(number, work, then, writes=True)
+        self._clerk(number, work, then, writes=True, seconds=feed_seconds(len(fed.certificates)))
 
     def _drop(self, number: int, request: protocol.DropCertificate, _: tuple[int, ...]) -> None:
         name = Fingerprint(request.fingerprint)

@@ -36,7 +36,7 @@ from keys import packet, protocol
 from keys.box import Binding, KeyId, Purpose
 from keys.directory import Entry, Imported, Provenance, Trust
 from keys.errors import BadData, KeysError, Unavailable
-from keys.limits import CONTROL_SECONDS, START_SECONDS, Limits
+from keys.limits import CONTROL_SECONDS, START_SECONDS, Limits, feed_seconds
 from keys.openpgp import Certificate, Fingerprint, OwnKey
 from keys.pipe import pack, unpack
 from keys.protocol import Call, ControlRequest, Kind, Reply
@@ -238,7 +238,7 @@ class AgentClient:
             {str(name): data for name, data in self._certificates.items()}, tuple(self._entries.values())
         )
         with memory_file(pack(fed)) as file:
-            return process.ask(protocol.Feed(), int, (file,))
+            return process.ask(protocol.Feed(), int, (file,), seconds=feed_seconds(len(fed.certificates)))
 
     def _remember(self, *entries: Entry) -> None:
         for entry in entries:
@@ -282,7 +282,9 @@ class _Process:
             self.close()
             raise
 
-    def ask(self, request: ControlRequest, kind: type[T], files: tuple[int, ...]) -> T:
+    def ask(
+        self, request: ControlRequest, kind: type[T], files: tuple[int, ...], *, seconds: float = CONTROL_SECONDS
+    ) -> T:
         future: Future[bytes] = Future()
         with self._lock:
             if not self.alive:
@@ -295,7 +297,7 @@ class _Process:
                 self._waiting.pop(number, None)
                 raise Unavailable from None
         try:
-            return protocol.result(kind, future.result(CONTROL_SECONDS))
+            return protocol.result(kind, future.result(seconds))
         except WaitedTooLong:
             raise Unavailable from None
         finally:

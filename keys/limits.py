@@ -11,6 +11,7 @@ from typing import Final
 
 CONTROL_BYTES: Final = 32_768  # one packet on the control socket; what is larger travels as a memory file
 CONTROL_SECONDS: Final = 60.0  # a parent's call; gpg's own limit lies below
+FEED_BATCH: Final = 200  # certificates of one gpg run: 7 ms each
 START_SECONDS: Final = 20.0  # Python, our imports, gpg-agent
 ADDRESS_BYTES: Final = 320  # RFC 5321: 64 + "@" + 255
 STATUS_LINES: Final = 2_000  # gpg writes some ten per signature and recipient
@@ -18,6 +19,11 @@ STATUS_BYTES: Final = 262_144
 CERTIFICATES_PER_IMPORT: Final = 5  # one person's, not a key ring
 MAILBOX_KEY_SECONDS: Final = 2 * 365 * 86_400  # then it is renewed; an expired one still reads
 CUSTOMERS_MAX: Final = 100_000  # of the directory in memory
+
+
+def feed_seconds(certificates: int) -> float:
+    """For telling a new key process all certificates."""
+    return CONTROL_SECONDS + certificates * 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

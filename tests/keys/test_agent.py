@@ -286,6 +286,19 @@ def test_certificates_come_pend_and_go(agent: AgentClient) -> None:
         agent.import_certificate(bob.certificate, ["no address"], Trust.MANUAL)
 
 
+def test_the_whole_directory_is_fed_at_once_as_it_stood(folder: Path, agent: AgentClient) -> None:
+    people = identities()
+    found = agent.import_certificate(people["bob"].certificate, [], Trust.MANUAL)
+    found += agent.import_certificate(people["mallory"].certificate, ["bob@example.net"], Trust.CANDIDATE)
+    entries = [entry for one in found for entry in one.entries]
+    with AgentClient(folder) as fresh:
+        data = {one.certificate.fingerprint: one.data for one in found}
+        assert fresh.feed(data, entries) == 2
+        assert set(fresh.entries()) == set(entries)
+        assert {one.fingerprint for one in fresh.certificates()} == set(data)
+        assert fresh.feed({}, []) == 2
+
+
 def test_our_own_keys_are_made_imported_renewed_and_exported(agent: AgentClient) -> None:
     made = agent.new_mailbox_key("Sales", "sales@acme.example")
     (key,) = (one for one in agent.mailbox_keys() if one.fingerprint == made)

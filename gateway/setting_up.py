@@ -24,8 +24,10 @@ from gateway.errors import ConfigError
 CERTIFICATE_DAYS: Final = 397  # the longest that the CA/Browser Forum lets a server's certificate live
 
 
-def set_up(folder: Path, *, address: str, company: str, host: str) -> list[tuple[Path, str]]:
-    """Makes what isn't there yet; returns what was made, each with a word about it. Raises ConfigError, KeysError."""
+def set_up(folder: Path, *, address: str, company: str, host: str, container: bool = False) -> list[tuple[Path, str]]:
+    """Makes what isn't there yet; returns what was made, each with a word about it. `container`: for
+    docker/compose.yaml, where edge and desk have certificates of their own and the store is PostgreSQL. Raises
+    ConfigError, KeysError."""
     from keys import keyring
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -33,34 +35,45 @@ def set_up(folder: Path, *, address: str, company: str, host: str) -> list[tuple
     config = folder / "vestibule.toml"
     if config.exists():
         raise ConfigError(str(config), "exists already", "edit it, or choose another folder")
-    (folder / "var").mkdir(mode=0o700, exist_ok=True)
+    if not container:
+        (folder / "var").mkdir(mode=0o700, exist_ok=True)
     keyring.generate(folder / "keys")
     made.append((folder / "keys", "keys, one folder per role"))
-    tls = folder / "tls"
-    tls.mkdir(mode=0o700, exist_ok=True)
-    if not (tls / "certificate.pem").exists():
-        self_signed(tls / "certificate.pem", tls / "key.pem", host)
-        made.append((tls, "a self-signed certificate; replace it before customers come"))
-    config.write_text(first_config(address=address, company=company, host=host), "utf-8")
+    for name in ("tls/edge", "tls/desk") if container else ("tls",):
+        tls = folder / name
+        tls.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (tls / "certificate.pem").exists():
+            self_signed(tls / "certificate.pem", tls / "key.pem", host)
+            made.append((tls, "a self-signed certificate; replace it before customers come"))
+    config.write_text(first_config(address=address, company=company, host=host, container=container), "utf-8")
     made.insert(0, (config, "the configuration; every setting is explained in it"))
     return made
 
 
-def first_config(*, address: str, company: str, host: str) -> str:
+def first_config(*, address: str, company: str, host: str, container: bool = False) -> str:
     """The commented example with the few settings that a start needs filled in."""
     mailbox = address.partition("@")[0].lower()
     name = "".join(letter if letter.isalnum() else "-" for letter in mailbox)[:40] or "support"
+    edge, desk = ("tls/edge", "tls/desk") if container else ("tls", "tls")
     wanted = {
         ("company", "name"): company,
         ("mailboxes", "name"): name,
         ("mailboxes", "address"): address,
         ("mailboxes", "sender_name"): company,
         ("edge", "hostname"): host,
-        ("edge.listeners", "certificate_file"): "tls/certificate.pem",
-        ("edge.listeners", "key_file"): "tls/key.pem",
-        ("desk", "certificate_file"): "tls/certificate.pem",
-        ("desk", "key_file"): "tls/key.pem",
+        ("edge.listeners", "certificate_file"): f"{edge}/certificate.pem",
+        ("edge.listeners", "key_file"): f"{edge}/key.pem",
+        ("desk", "certificate_file"): f"{desk}/certificate.pem",
+        ("desk", "key_file"): f"{desk}/key.pem",
     }
+    if container:
+        wanted |= {
+            ("store", "url"): "postgresql://database/vestibule",
+            ("store", "password_file"): "/run/secrets/database",
+            ("edge.listeners", "host"): "0.0.0.0",  # noqa: S104 - a container's own network; compose publishes the port
+            ("desk", "host"): "0.0.0.0",  # noqa: S104
+            ("desk", "public_url"): f"https://{host}:8443",
+        }
     skipped = {"edge.trusted_hops"}
     lines: list[str] = []
     table = ""

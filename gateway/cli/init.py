@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
         address: Annotated[str, typer.Option(help="The first mailbox: the address customers write to.")] = "",
         company: Annotated[str, typer.Option(help="The company's name, as customers know it.")] = "Acme",
         host: Annotated[str, typer.Option(help="The host name of the mail listener.")] = "localhost",
+        container: Annotated[bool, typer.Option(help="For docker/compose.yaml: PostgreSQL, two certificates.")] = False,
     ) -> None:
         """Make vestibule.toml, keys and a self-signed certificate. Never overwrites anything."""
         from gateway.setting_up import set_up
@@ -26,7 +27,9 @@ def register(app: typer.Typer) -> None:
         if address and address.count("@") != 1:
             raise ConfigError("--address", "isn't NAME@DOMAIN")
         os.umask(0o077)
-        made = set_up(folder, address=address or f"support@{host}", company=company, host=host)
+        made = set_up(
+            folder, address=address or f"support@{host}", company=company, host=host, container=container
+        )
         out = console()
         for path, about in made:
             out.print(f"made  {path}  {about}")

@@ -1,42 +1,20 @@
-"""What the tests with heavy peers share: programs in an environment of their own, certificates of a real authority,
-and a gateway whose mail comes and goes through foreign servers.
-
-The programs (`requirements.in`) live in `.venv-peers`, which `make test-peers` sets up: they are run, never imported.
-"""
+"""What the tests with heavy peers share: certificates of a real authority, and a gateway whose mail comes and goes
+through foreign servers."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from roles import Gateway
-
-ROOT = Path(__file__).parents[2]
-PROGRAMS = Path(os.environ.get("VESTIBULE_PEERS", ROOT / ".venv-peers")) / "bin"
-
-
-def needs(program: str) -> Any:
-    """Marks tests that run a program of the peers' environment."""
-    there = (PROGRAMS / program).exists()
-    return pytest.mark.skipif(not there, reason=f"{program} is not in .venv-peers (make test-peers sets it up)")
-
-
-def run(program: str, *words: str, seconds: float = 240) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(PROGRAMS / program), *words], capture_output=True, text=True, check=False, timeout=seconds
-    )
-
 
 @dataclass(frozen=True)
 class Pair:

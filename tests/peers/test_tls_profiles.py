@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peers import Authority, PeerGateway, needs, run
+from peer_tools import needs, run
+from peers import Authority, PeerGateway
 
 pytestmark = [pytest.mark.peers, needs("sslyze"), pytest.mark.timeout(300)]
 

@@ -17,6 +17,7 @@ from gateway.desk.access import Do, Thing, allowed
 from gateway.desk.context import Call
 from gateway.desk.problems import Problem
 from gateway.errors import Fenced
+from gateway.faults import NEVER_WAIVED
 from gateway.requests import (
     HeldRequest,
     Reason,
@@ -160,6 +161,11 @@ async def held(call: Call, id: str) -> HeldRow:
     return row
 
 
+def waivable(row: HeldRow) -> frozenset[Code]:
+    """What a reviewer may let pass: findings about the message, not failures of ours."""
+    return frozenset(finding.rule.code for finding in row.decision.findings) - NEVER_WAIVED
+
+
 @dataclass(frozen=True, slots=True)
 class Decided:
     request: str
@@ -171,9 +177,8 @@ async def decide(call: Call, id: str, verb: Verb, reason: Reason, waived: tuple[
     row = await held(call, id)
     if not allowed(call.actor, Do.DECIDE_HELD, Thing(queue=row.queue)):
         raise Problem("forbidden", action=Do.DECIDE_HELD.value)
-    found = {finding.rule.code for finding in row.decision.findings}
-    if not set(waived) <= found:
-        raise Problem("invalid", "Only what was found can be waived.", field="waived")
+    if not set(waived) <= waivable(row):
+        raise Problem("invalid", "Only what was found can be waived, and no fault of our own.", field="waived")
     if waived and verb is not Verb.RELEASE:
         raise Problem("invalid", "Only a release waives something.", field="waived")
     if await call.desk.requests.pending(id):

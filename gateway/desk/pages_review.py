@@ -44,6 +44,7 @@ class HeldLine:
 class FindingShown:
     code: str
     plain: str
+    waivable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,9 @@ async def held_case(request: web.Request, call: Call) -> web.StreamResponse:
         id=row.id, title=_what(row, call), mailbox=row.mailbox,
         expires=texts.until(from_micros(row.expires_at), call.desk.clock.now()),
         findings=tuple(
-            FindingShown(one.rule.code, texts.finding(one.rule.code, one.rule.plain)) for one in row.decision.findings
+            FindingShown(
+                one.rule.code, texts.finding(one.rule.code, one.rule.plain), one.rule.code in acting.waivable(row)
+            ) for one in row.decision.findings
         ),
         facts=tuple((label, value, at) for label, value, at in facts if value or at),
         trust=trust.strip_of(sight.trust, sight.author, texts) if sight else (),

@@ -76,7 +76,7 @@ class Texts:
         minutes = int((then - now).total_seconds() // 60)
         if minutes < 1:
             return self.t("time.over")
-        return self._span(minutes, "in_")
+        return self._span(minutes + 720 if minutes >= 48 * 60 else minutes, "in_")
 
     def _span(self, minutes: int, before: str) -> str:
         if minutes < 60:

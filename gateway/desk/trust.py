@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.desk.texts import Texts
-from gateway.sanitized import Sanitized, Trust, TrustSignature
+from gateway.sanitized import Sanitized, Trust, TrustFinding, TrustSignature
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Item:
     tone: str = ""
 
 
+TOLD: Final = frozenset({"tls", "encryption", "signature", "auth"})
 SIGNATURES: Final = {
     "verified": ("signed", "proven", "pen"),
     "partial": ("signed_partial", "look", "pen"),
@@ -68,12 +69,18 @@ def _items(trust: Trust, redactions: Mapping[str, int], author: str, texts: Text
             "redactions", texts.t("trust.label.redactions", n=hidden), texts.t("trust.tip.redactions", kinds=kinds),
             "mask",
         )  # fmt: skip
-    if trust.findings:
-        plain = " ".join(texts.finding(finding.code, finding.plain) for finding in trust.findings)
+    findings = [finding for finding in trust.findings if not _told(finding)]
+    if findings:
+        plain = " ".join(texts.finding(finding.code, finding.plain) for finding in findings)
         yield Item(
-            "findings", texts.t("trust.label.findings", n=len(trust.findings)),
+            "findings", texts.t("trust.label.findings", n=len(findings)),
             texts.t("trust.tip.findings", plain=plain), "flag", "look",
         )  # fmt: skip
+
+
+def _told(finding: TrustFinding) -> bool:
+    """Whether the strip's other items say it already: that a message came in clear is one fact, not two."""
+    return finding.code.partition(".")[0] in TOLD and finding.action == "accept"
 
 
 def _tls(trust: Trust, texts: Texts) -> Item:

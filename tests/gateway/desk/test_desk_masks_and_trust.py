@@ -93,6 +93,15 @@ def test_what_is_missing_is_said_too() -> None:
     assert all(item.tip for item in strip(content, EN))
 
 
+def test_what_an_item_says_already_is_not_counted_again_unless_somebody_waived_it() -> None:
+    told = TrustFinding(code="encryption.clear", action="accept", layer="inspection", plain="In clear.")
+    waived = TrustFinding(code="signature.bad", action="hold", layer="inspection", plain="It doesn't fit.")
+    content = replace(CONTENT, trust=replace(TRUST, findings=(told,)))
+    assert "findings" not in {item.kind for item in strip(content, EN)}
+    content = replace(CONTENT, trust=replace(TRUST, findings=(told, waived)))
+    assert ("1 thing to look at", "look") in labels(content)
+
+
 def test_every_item_names_its_check() -> None:
     for texts in languages().values():
         for item in strip(CONTENT, texts):

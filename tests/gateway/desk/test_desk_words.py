@@ -25,7 +25,8 @@ def test_every_language_has_every_text_and_no_other() -> None:
     english = languages()["en"]
     assert set(languages()) >= {"en", "es"}
     for texts in languages().values():
-        assert texts.known() == english.known(), texts.code
+        told = {key for key in texts.known() if not key.startswith("finding.")}
+        assert told == english.known(), texts.code
         for key in english.known():
             assert names(texts._texts[key]) == names(english._texts[key]), (texts.code, key)
             assert texts._texts[key].strip(), (texts.code, key)
@@ -67,6 +68,26 @@ def test_texts_chosen_by_a_value_are_there_for_every_value() -> None:
     wanted |= {f"reply.blocked_{kind}{end}" for kind in ("came_encrypted", "mailbox", "no_address", "unknown")
                for end in ("", "_help")}  # fmt: skip
     assert wanted - keys == set()
+
+
+def rules() -> set[str]:
+    """Every rule that anybody can meet: of the layers, and those of the gateway itself."""
+    from gateway import checks, faults
+    from gateway.layers import Layer
+    from gateway.rules import Rule
+
+    layers = [value for value in vars(checks).values() if isinstance(value, Layer)]
+    assert len(layers) >= 4
+    of_layers = {rule.code for layer in layers for rule in layer.rules}
+    return of_layers | {value.code for value in vars(faults).values() if isinstance(value, Rule)}
+
+
+def test_every_rule_is_explained_in_every_language() -> None:
+    for texts in languages().values():
+        if texts.code == "en":
+            continue  # the rules speak English themselves
+        told = {key.removeprefix("finding.") for key in texts.known() if key.startswith("finding.")}
+        assert told == rules(), texts.code
 
 
 def test_every_kind_of_redaction_has_a_word() -> None:

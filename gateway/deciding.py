@@ -51,7 +51,8 @@ class RequestWorker:
             reason = await self._process(claim)
             if reason is None:
                 return
-            await self._requests.finish(claim, done=not reason, reason=reason)
+            if reason:
+                await self._requests.finish(claim, done=False, reason=reason)
         except Fenced:
             return
         except StoreError as error:
@@ -78,17 +79,20 @@ class RequestWorker:
             return FAULT.code
         if request.id != claim.id or request.verb != claim.kind or request.held != claim.object_id:
             return "request.disagrees"
-        return await self._do(request)
+        return await self._do(request, claim)
 
-    async def _do(self, request: HeldRequest) -> str:
+    async def _do(self, request: HeldRequest, claim: RequestClaim) -> str:
+        """What is done and the request's end are one transaction."""
+        ended = self._requests.ending(claim, done=True)
         if request.verb is Verb.RELEASE:
             waived = frozenset(request.waived) - NEVER_WAIVED
-            return "" if await self._spool.release(request.held, waived, request.reviewer) else "held.gone"
+            done = await self._spool.release(request.held, waived, request.reviewer, ended=ended)
+            return "" if done else "held.gone"
         if request.verb is Verb.RESEND:
             until = micros(self._clock.now()) + int(limits.SEND_GIVE_UP_SECONDS * 1_000_000)
-            again = await self._outbox.resend(request.held, request.reviewer, expires_at=until)
+            again = await self._outbox.resend(request.held, request.reviewer, expires_at=until, ended=ended)
             return "" if again else "reply.gone"
-        if not await self._spool.reject(request.held, request.reviewer):
+        if not await self._spool.reject(request.held, request.reviewer, ended=ended):
             return "held.gone"
         await self._workshop.with_keys(lambda: self._workshop.agent.forget_held(request.held))
         return ""

@@ -27,6 +27,10 @@ from gateway.store.statements import Prepared, Row, Value
 SECOND = 1_000_000
 
 
+def nothing(conn: Connection) -> None:
+    """What else a transaction has to do, when there is nothing."""
+
+
 class Claims:
     """Of one table. `waiting` and `working` are the states before and during the work; they may be the same."""
 

@@ -12,6 +12,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ from gateway.ids import Clock, micros
 from gateway.killpoints import Point
 from gateway.states import Sending
 from gateway.store import schema
-from gateway.store.claiming import SECOND, Claims
+from gateway.store.claiming import SECOND, Claims, nothing
 from gateway.store.database import Database, Role
 from gateway.store.feed import Kind, put_feed
 from gateway.store.held import key_ids
@@ -230,9 +231,12 @@ class Outbox:
             self._db.notify(Role.DESK)
         return done
 
-    async def resend(self, id: str, by: str, *, expires_at: int) -> bool:
+    async def resend(
+        self, id: str, by: str, *, expires_at: int, ended: Callable[[Connection], None] = nothing
+    ) -> bool:
         """A person's word on a row in doubt, refused or expired (its box is kept): send it again. The inspector's, on
-        request."""
+        request; `ended`, the request's end, runs in the same transaction when it was such a row. One word, one
+        attempt: a request that ran twice could send twice."""
         now = micros(self._clock.now())
 
         def job(conn: Connection) -> bool:
@@ -253,6 +257,7 @@ class Outbox:
                 return False
             self._told(conn, id, row.conversation_id, now)
             note(conn, record(Event.SEND_AGAIN, object=id, person=by))
+            ended(conn)
             return True
 
         done = await self._db.write(job, points=(Point.OUTBOX_BEFORE_COMMIT, Point.OUTBOX_AFTER_COMMIT))

@@ -5,6 +5,7 @@ Rules: claimed and counted as the spool is; the box is dropped when the request 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -123,6 +124,15 @@ class Requests:
 
     async def finish(self, claim: RequestClaim, *, done: bool, reason: str = "", answer: bytes | None = None) -> None:
         """Raises Fenced."""
+        job = self.ending(claim, done=done, reason=reason, answer=answer)
+        await self._db.write(job, points=(Point.RETRY_BEFORE_COMMIT, Point.REQUEST_AFTER_COMMIT))
+        self._db.notify(Role.DESK)
+
+    def ending(
+        self, claim: RequestClaim, *, done: bool, reason: str = "", answer: bytes | None = None
+    ) -> Callable[[Connection], None]:
+        """The request's end, to be run in the transaction that does what was asked for: if we died between two, it
+        would be found done, and told as failed. Raises Fenced, which undoes both."""
         now = micros(self._clock.now())
         to = states.Asked.DONE if done else states.Asked.FAILED
 
@@ -133,8 +143,7 @@ class Requests:
             event = Event.REQUEST_DONE if done else Event.REQUEST_FAILED
             note(conn, record(event, object=claim.id, kind=claim.kind, person=claim.author, **facts))
 
-        await self._db.write(job, points=(Point.RETRY_BEFORE_COMMIT, Point.REQUEST_AFTER_COMMIT))
-        self._db.notify(Role.DESK)
+        return job
 
     async def find(self, id: str) -> Asked | None:
         def job(conn: Connection) -> Asked | None:

@@ -14,7 +14,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -43,7 +43,7 @@ from gateway.killpoints import Point
 from gateway.rules import Action, Code, Decision
 from gateway.states import Spooled
 from gateway.store import schema
-from gateway.store.claiming import SECOND, Claims
+from gateway.store.claiming import SECOND, Claims, nothing
 from gateway.store.database import Database, Role
 from gateway.store.feed import Kind, put_feed
 from gateway.store.held import HeldRow as HeldRow
@@ -315,8 +315,11 @@ class Spool:
         """Oldest first, and the cursor of the next page ("" at the end). Raises ValueError."""
         return await self._db.read(lambda conn: held_page(conn, cursor, limit, with_inspector=True))
 
-    async def release(self, id: str, waived: frozenset[Code], by: str) -> bool:
-        """Back to waiting, with a waiver of these findings and fresh attempts. False when it isn't held any more."""
+    async def release(
+        self, id: str, waived: frozenset[Code], by: str, *, ended: Callable[[Connection], None] = nothing
+    ) -> bool:
+        """Back to waiting, with a waiver of these findings and fresh attempts. False when it isn't held any more.
+        `ended` runs in the same transaction when it was: the end of the request for it."""
         now = micros(self._clock.now())
 
         def job(conn: Connection) -> bool:
@@ -333,6 +336,7 @@ class Spool:
             )
             _forget(conn, id, now)
             note(conn, record(Event.MESSAGE_RELEASED, object=id, person=by, codes=tuple(sorted(waived))))
+            ended(conn)
             return True
 
         done = await self._db.write(job, points=(Point.RELEASE_BEFORE_COMMIT, Point.RELEASE_AFTER_COMMIT))
@@ -340,8 +344,8 @@ class Spool:
         self._db.notify(Role.DESK)
         return done
 
-    async def reject(self, id: str, by: str) -> bool:
-        """Deletes it for good. False when it isn't held any more."""
+    async def reject(self, id: str, by: str, *, ended: Callable[[Connection], None] = nothing) -> bool:
+        """Deletes it for good. False when it isn't held any more. `ended` as in `release`."""
         now = micros(self._clock.now())
 
         def job(conn: Connection) -> bool:
@@ -349,6 +353,7 @@ class Spool:
                 return False
             _forget(conn, id, now)
             note(conn, record(Event.MESSAGE_REJECTED, object=id, person=by))
+            ended(conn)
             return True
 
         done = await self._db.write(job, points=(Point.RELEASE_BEFORE_COMMIT, Point.RELEASE_AFTER_COMMIT))

@@ -40,8 +40,6 @@ from keys.agent_client import AgentClient
 from keys.box import Binding, Purpose, seal
 from keys.directory import Trust
 from keys.errors import KeysError, Unavailable
-from keys.gnupg import Gpg
-from keys.home import RunFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +90,8 @@ class Examiner:
             agent = AgentClient(self._folder)
             self._workshop = Workshop(self._sandbox, agent, self._clock)
             await asyncio.gather(self._sandbox.start(), self._workshop.with_keys(agent.start))
+            for data in self._secret_keys:
+                await self._workshop.with_keys(partial(agent.import_own, data))
             for data, address in self._certificates:
                 bind = partial(agent.import_certificate, data, [address] if address else [], Trust.MANUAL, decided=True)
                 await self._workshop.with_keys(bind)
@@ -151,8 +151,6 @@ class Examiner:
             home = (self._keys_folder / "inspector" / "gnupg").absolute()
             (self._folder / "inspector" / "gnupg").symlink_to(home)
         keyring.generate(self._folder)
-        for data in self._secret_keys:
-            Gpg(RunFolder(self._folder / "inspector" / "gnupg").home).import_own(data)
         return keyring.Edge.load(self._folder)
 
     async def _close(self) -> None:

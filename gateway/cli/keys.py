@@ -67,10 +67,9 @@ def import_(
         raise ConfigError(str(file), "can't be read") from None
     out = console()
     if ours:
-        from keys.gnupg import Gpg
-
-        for fingerprint in Gpg(settings.keys_folder / "inspector" / "gnupg").import_own(data):
-            out.print(f"ours      {fingerprint}")
+        with _agent(settings) as agent:
+            for fingerprint in agent.import_own(data):
+                out.print(f"ours      {fingerprint}")
         return
     for trust, name, bound in bind_certificate(settings, data, address=address, candidate=candidate):
         out.print(f"{trust:9} {name}  {bound}")

@@ -13,7 +13,7 @@ from gateway import limits
 from gateway.claiming import Claiming
 from gateway.codec import BadFrame
 from gateway.errors import Fenced, StoreError, WorkerError
-from gateway.faults import FAULT, LIMIT, NEVER_WAIVED
+from gateway.faults import FAULT, LIMIT, NEVER_WAIVED, UNAVAILABLE
 from gateway.ids import Clock, micros
 from gateway.log import Log, LogEvent
 from gateway.requests import HeldRequest, Verb, request_binding
@@ -70,6 +70,9 @@ class RequestWorker:
             report = await self._workshop.read_request(claim.box, request_binding(claim.id))
         except (WorkerError, BadFrame, Unavailable) as error:
             self._log.fault(error, LogEvent.WORKER_ENDED, request=Token(claim.id))
+            await self._requests.retry(claim, limits.RETRY_SECONDS)
+            return None
+        if report.why == UNAVAILABLE.code:
             await self._requests.retry(claim, limits.RETRY_SECONDS)
             return None
         if report.decision is not None:

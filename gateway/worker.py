@@ -110,6 +110,8 @@ class Worker:
             facts = {"kind": Token(report.fault), "where": Token(report.where)}
             self._log.write(LogEvent.MESSAGE_FAULT, message=Token(claim.id), **facts)
             await self._hold(claim, decided(FAULT, **facts))
+        elif report.why == UNAVAILABLE.code:
+            await self._await_keys(claim, Unavailable())
         elif report.decision is not None:
             await self._hold(claim, report.decision)
         elif outcome is not None:

@@ -76,7 +76,8 @@ class Workshop:
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                await self.with_keys(lambda: self.agent.attend(theirs, box, binding, kind))
+                if not self.agent.begin(theirs, box, binding, kind):
+                    await self.with_keys(lambda: self.agent.attend(theirs, box, binding, kind))
         except BaseException:
             ours.close()
             raise

@@ -107,6 +107,17 @@ class AgentClient:
         with memory_file(box) as file:
             self._ask(protocol.Attend(binding, kind), type(None), files=(sock.fileno(), file))
 
+    def begin(self, sock: socket.socket, box: bytes, binding: Binding, kind: Kind = Kind.INBOUND) -> bool:
+        """As `attend`, but doesn't wait until the opener runs, so that an event loop may call it. When none comes to
+        run, the worker's end of the pair is closed, and `OpenerClient.unseal` raises Unavailable. False, and nothing
+        was done, while no key process is there: then `attend` starts one. Raises Unavailable, BadData."""
+        process = self._process
+        if process is None or not process.alive:
+            return False
+        with memory_file(box) as file:
+            process.tell(protocol.Attend(binding, kind), (sock.fileno(), file))
+        return True
+
     def stamp(self, stamped: StampedRow | StampedHead) -> bytes:
         """64 bytes; the shape of `keys.stamping.Stamper.stamp`."""
         return self._ask(protocol.Stamp(stamped.encode()), bytes)
@@ -302,6 +313,16 @@ class _Process:
             raise Unavailable from None
         finally:
             self._waiting.pop(number, None)
+
+    def tell(self, request: ControlRequest, files: tuple[int, ...]) -> None:
+        """Asks, and doesn't wait for the answer. Raises Unavailable."""
+        with self._lock:
+            if not self.alive:
+                raise Unavailable
+            try:
+                packet.send(self._sock, msgspec.msgpack.encode(Call(next(self._numbers), request)), files)
+            except OSError:
+                raise Unavailable from None
 
     def close(self) -> None:
         """The end of the control socket ends it; a second later it is killed."""

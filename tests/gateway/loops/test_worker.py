@@ -164,9 +164,13 @@ async def test_an_outcome_that_accepts_without_a_message_is_held(house: House) -
     assert not bench.filed
 
 
-@pytest.mark.parametrize("away", ["raised", "failure"])
+@pytest.mark.parametrize("away", ["raised", "failure", "told"])
 async def test_while_the_keys_are_away_it_waits_and_no_attempt_is_counted(house: House, away: str) -> None:
-    missing: Said | Exception = Unavailable() if away == "raised" else stopped(Action.DEFER, failures=("unavailable",))
+    missing: Said | Exception = {
+        "raised": Unavailable(),
+        "failure": stopped(Action.DEFER, failures=("unavailable",)),
+        "told": (Report(why=faults.UNAVAILABLE.code), None),
+    }[away]  # type: ignore[assignment]
     bench = Bench(house, missing, missing, missing, missing, missing, await accepted())
     claim = await house.arrive()
     for _ in range(6):

@@ -6,7 +6,8 @@ Rules:
 2. Behind a proved hop the facts are those of the last untrusted peer. Each trusted hop puts one Received line on top of
    those that were there, so as many lines count as there are trusted hops in a row; whatever stands below is hearsay.
 3. If a line that counts can't be read, the peer is unknown: neither the hop itself nor a guess is judged in its stead.
-4. The secret header never travels on.
+4. One field with the secret proves the hop, whatever others of its name say: else a sender who adds one of his own
+   would have our relay judged in his stead, and it may send in our own name. The header never travels on.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ class TrustedHops:
         if hop is not None:
             return hop
         for name, candidate in self._by_header.items():
-            field = head.only(name)
-            if field is not None and candidate.secret is not None and candidate.secret.matches(field.value.strip()):
+            secret = candidate.secret
+            if secret is not None and any(secret.matches(field.value.strip()) for field in head.named(name)):
                 return candidate
         return None
 

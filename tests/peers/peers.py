@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from roles import Gateway
 
+
 @dataclass(frozen=True)
 class Pair:
     """A certificate chain and its key, in PEM files; `sha256` is the leaf's fingerprint."""

@@ -16,6 +16,7 @@ from gateway.codec import pack
 from gateway.desk.access import Do, Thing, allowed
 from gateway.desk.context import Call
 from gateway.desk.problems import Problem
+from gateway.desk.queries import with_drafts
 from gateway.errors import Fenced
 from gateway.faults import NEVER_WAIVED
 from gateway.requests import (
@@ -124,8 +125,37 @@ async def reply(call: Call, id: str, text: Secret[str], seen: int) -> str:
     await desk.replies.put(
         id=row, conversation=id, author=call.me.id, box=_boxed(call, pack(request), reply_binding(row))
     )  # fmt: skip
+    await desk.people.save_draft(call.me.id, row, text)
     await desk.people.save_draft(call.me.id, id, Secret(""))
     return row
+
+
+async def own_words(call: Call, found: Opened) -> dict[str, Secret[str]]:
+    """What the person wrote in replies that aren't filed yet, or were stopped: kept as a draft under the reply's id,
+    for the box can't be read here. Once the inspector has filed its copy, ours goes."""
+    people, me = call.desk.people, call.me.id
+    mine = [one.id for one in found.replies if one.author == me]
+    filed = {one.id for one in found.messages}
+    words: dict[str, Secret[str]] = {}
+    for id in await with_drafts(call.desk.db, me, mine):
+        if id in filed:
+            await people.save_draft(me, id, Secret(""))
+        elif (draft := await people.draft(me, id)) is not None:
+            words[id] = draft.text
+    return words
+
+
+async def reuse(call: Call, id: str, reply_id: str) -> None:
+    """The words of a reply that was stopped become the draft. Raises Problem: not-found, conflict."""
+    found = await opened(call, id)
+    words = (await own_words(call, found)).get(reply_id)
+    status = next((one for one in found.replies if one.id == reply_id), None)
+    if words is None or status is None:
+        raise Problem("not-found")
+    if reply_state(status)[0] != "stopped":
+        raise Problem("conflict", "It wasn't stopped.")
+    await call.desk.people.save_draft(call.me.id, id, words)
+    await call.desk.people.save_draft(call.me.id, reply_id, Secret(""))
 
 
 def blocked_plain(call: Call, conversation: Conversation) -> str:
@@ -137,7 +167,7 @@ def blocked_kind(why: str) -> str:
     return {
         "came-encrypted-no-certificate": "came_encrypted",
         "mailbox-forbids-clear": "mailbox",
-        "no-address": "no_address",
+        "nobody-to-answer": "no_address",
     }.get(why, "unknown")
 
 
@@ -220,5 +250,5 @@ def reply_state(status: ReplyStatus) -> tuple[str, str]:
         state = {"ready": "sending"}.get(status.delivery.state, status.delivery.state)
         return state, status.delivery.reason
     if status.state == "stopped":
-        return "stopped", status.reason or (status.codes[0] if status.codes else "")
+        return "stopped", status.codes[0] if status.codes else status.reason
     return ("sending" if status.state == "outbox" else "pending"), ""

@@ -136,7 +136,8 @@ async def conversation(request: web.Request, call: Call) -> web.StreamResponse:
     here, team, listed = await _list(request, call)
     draft = await call.desk.people.draft(call.me.id, found.conversation.id)
     names = await names_of(call, presenting.who_is_named([found.conversation], found.replies, found.messages))
-    shown = presenting.talk(found, draft, here, team, names, call)
+    words = await acting.own_words(call, found)
+    shown = presenting.talk(found, draft, words, here, team, names, call)
     return await framed("queue.html", call, here, team=team, open=shown, **listed)
 
 
@@ -181,6 +182,11 @@ async def resend(request: web.Request, call: Call) -> web.StreamResponse:
     return _back(request)
 
 
+async def reuse(request: web.Request, call: Call) -> web.StreamResponse:
+    await acting.reuse(call, request.match_info["id"], request[FORM].get("reply", ""))
+    return _back(request)
+
+
 # --- the person's own
 
 
@@ -220,6 +226,7 @@ QUEUE: Final = (
     Route(method="POST", path="/queue/{view}/{id}/close", do=Do.CLOSE, handler=close),
     Route(method="POST", path="/queue/{view}/{id}/reply", do=Do.REPLY, handler=reply),
     Route(method="POST", path="/queue/{view}/{id}/resend", do=Do.RESEND, handler=resend),
+    Route(method="POST", path="/queue/{view}/{id}/reuse", do=Do.DRAFT, handler=reuse),
     Route(method="GET", path="/settings", do=Do.SELF, handler=settings),
     Route(method="POST", path="/settings", do=Do.SELF, handler=save_settings),
     Route(method="GET", path=PREFIX + "{name}", do=Do.ENTER, handler=static, quiet=True),

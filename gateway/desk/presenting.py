@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from gateway.sanitized import Sanitized
 from gateway.states import Talk
 from gateway.store.people import Draft
 from gateway.store.reading import Conversation, Listed, Message, Opened, ReplyStatus
+from keys.secret import Secret
 
 TONES = {
     "pending": ("info", ""), "sending": ("send", ""), "sent": ("check", "proven"), "doubt": ("flag", "look"),
@@ -48,6 +50,8 @@ class ReplyShown:
     icon: str
     tone: str
     again: bool
+    text: str = ""
+    reusable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +152,15 @@ def size(octets: int, texts: Texts) -> str:
     return texts.t("held.kilobytes", n=max(1, round(octets / 1000)))
 
 
-def talk(row: Opened, draft: Draft | None, here: str, team: str, names: dict[str, str], call: Call) -> TalkShown:
+def talk(
+    row: Opened,
+    draft: Draft | None,
+    words: Mapping[str, Secret[str]],
+    here: str,
+    team: str,
+    names: dict[str, str],
+    call: Call,
+) -> TalkShown:
     texts, conversation = call.texts, row.conversation
     inbound = [one for one in row.messages if one.direction == "in" and one.content]
     newest = inbound[-1].content if inbound else None
@@ -168,7 +180,7 @@ def talk(row: Opened, draft: Draft | None, here: str, team: str, names: dict[str
         who=sender(newest, texts) if newest else texts.t("list.no_name"), number=conversation.number, closed=closed,
         claim=_claim(conversation, mine, owner, texts), acts=_acts(conversation, mine, call), intact=row.intact,
         messages=tuple(_message(one, replies.get(one.id), conversation, names, call) for one in row.messages),
-        underway=tuple(_reply(one, names, call) for one in row.replies if one.id not in filed),
+        underway=tuple(_reply(one, names, call, words.get(one.id)) for one in row.replies if one.id not in filed),
         shut=shut, theirs="" if may_reply else texts.t("reply.claimed", name=owner), how=_how(conversation, texts),
         draft=draft.text.reveal() if draft else "", key=call.desk.ids.new(),
         seen=row.messages[-1].sequence if row.messages else 0, facts=_facts(conversation, newest, call),
@@ -229,14 +241,16 @@ def _message(
     )  # fmt: skip
 
 
-def _reply(row: ReplyStatus, names: dict[str, str], call: Call) -> ReplyShown:
+def _reply(row: ReplyStatus, names: dict[str, str], call: Call, words: Secret[str] | None = None) -> ReplyShown:
     texts = call.texts
     state, reason = acting.reply_state(row)
+    sentence = texts.finding(reason, "")
     icon, tone = TONES[state]
     return ReplyShown(
         id=row.id, at=from_micros(row.created_at), label=texts.t(f"reply.status.{state}"),
         who=texts.t("talk.you") if row.author == call.me.id else names.get(row.author, call.desk.site.company),
-        why=texts.t(f"reply.why.{state}"), reason=reason, icon=icon, tone=tone,
+        why=f"{texts.t(f'reply.why.{state}')} {sentence}".strip(), reason="" if sentence else reason,
+        icon=icon, tone=tone, text=words.reveal() if words else "", reusable=bool(words) and state == "stopped",
         again=state in ("doubt", "refused", "expired"),
     )  # fmt: skip
 

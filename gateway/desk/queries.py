@@ -4,7 +4,7 @@ figures for the metrics."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
@@ -13,7 +13,7 @@ from gateway import limits
 from gateway.ids import Clock, micros
 from gateway.store.database import Database
 from gateway.store.people import Session, User
-from gateway.store.schema import conversations, held, sessions, users
+from gateway.store.schema import conversations, drafts, held, sessions, users
 from keys.secret import Secret
 
 
@@ -45,6 +45,14 @@ async def glance(db: Database, token: Secret[str], clock: Clock) -> Session | No
         )  # fmt: skip
 
     return await db.read(job)
+
+
+async def with_drafts(db: Database, person: str, names: Sequence[str]) -> frozenset[str]:
+    """Which of these (conversations or replies) the person has a draft for."""
+    if not names:
+        return frozenset()
+    query = select(drafts.c.conversation_id).where(drafts.c.user_id == person, drafts.c.conversation_id.in_(names))
+    return await db.read(lambda conn: frozenset(str(name) for name in conn.execute(query).scalars()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,6 +57,7 @@ def parse(body: bytes, kind: type[T]) -> T:
         plain = json.loads(
             text, object_pairs_hook=_once, parse_constant=_no_constant, parse_int=_short_int, parse_float=_short_float
         )
+        json.dumps(plain, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except Problem:
         raise
     except (ValueError, RecursionError):

@@ -333,7 +333,9 @@ class Contacts:
             addresses = select(_ADDRESSES.c.id).where(_ADDRESSES.c.contact_id == contact)
             talks = select(schema.conversations.c.id).where(schema.conversations.c.contact_id == contact)
             conn.execute(delete(_CERTIFICATES).where(_CERTIFICATES.c.address_id.in_(addresses)))
-            conn.execute(delete(schema.drafts).where(schema.drafts.c.conversation_id.in_(talks)))
+            own = select(schema.replies.c.id).where(schema.replies.c.conversation_id.in_(talks))
+            drafts = schema.drafts.c.conversation_id
+            conn.execute(delete(schema.drafts).where(drafts.in_(talks) | drafts.in_(own)))
             conn.execute(delete(schema.threads).where(schema.threads.c.contact_id == contact))
             conn.execute(delete(schema.messages).where(schema.messages.c.conversation_id.in_(talks)))
             for table in (schema.replies, schema.outbox, schema.notices):

@@ -10,10 +10,14 @@ from sqlalchemy import select
 
 from gateway.codec import unpack
 from gateway.requests import HeldRequest, ReplyRequest, Verb, reply_binding, request_binding
+from gateway.rules import Action, Code, Decision, Finding, Rule
 from gateway.store import schema
+from gateway.store.replies import Replies
 from keys.box import PublicKeys, Purpose
 from keys.keyring import BoxKeys, senders
 from keys.unbox import open_box
+
+LEAK = Rule(Code("outbound.leak"), Action.REJECT, "Not sent", "7.1", "The reply holds a card number.")
 
 
 async def boxed(office: Office, table, id: str, purpose: Purpose, binding, kind):  # type: ignore[no-untyped-def]
@@ -220,6 +224,37 @@ async def test_a_message_whose_stamp_does_not_match_is_never_shown_and_is_writte
     ada = await enter(office, "ada")
     broken = [line for line in (await ada.read("/api/audit?limit=100"))["items"] if line["event"] == "stamp.broken"]
     assert {line["facts"]["object"] for line in broken} == {filed.message, filed.conversation}
+
+
+async def test_a_stopped_reply_says_why_and_its_words_are_not_lost(office: Office, enter) -> None:
+    filed = await office.message(letter())
+    ann, sam = await enter(office, "ann"), await enter(office, "sam")
+    path = f"/api/conversations/{filed.conversation}/replies"
+    _, made = await ann.send("POST", path, {"text": "Your card is 4111 and so on"})
+    page = f"/queue/open/{filed.conversation}"
+    assert "4111 and so on" in await ann.page(page)
+    assert "4111 and so on" not in await sam.page(page)
+    replies = Replies(office.inspector, office.desk.clock)
+    (claim,) = await replies.claim(1, 60)
+    await replies.stop(claim, LEAK.code, Decision(Action.REJECT, (Finding(LEAK),), "outbound"))
+    (reply,) = (await ann.read(path))["items"]
+    assert (reply["state"], reply["reason"]) == ("stopped", "outbound.leak")
+    shown = await ann.page(page)
+    assert "Stopped by a check" in shown
+    assert "The reply holds a card" in shown
+    assert (await sam.form(f"{page}/reuse", {"reply": made["id"]})).status == 404
+    assert (await ann.form(f"{page}/reuse", {"reply": made["id"]})).status == 303
+    assert (await ann.read(f"/api/conversations/{filed.conversation}/draft"))["text"] == "Your card is 4111 and so on"
+
+
+async def test_ones_own_words_go_when_the_copy_is_filed(lite: Office, enter) -> None:
+    filed = await lite.message(letter())
+    ann = await enter(lite, "ann")
+    _, made = await ann.send("POST", f"/api/conversations/{filed.conversation}/replies", {"text": "Hello there"})
+    await lite.sent(filed.conversation, made["id"], lite.ids["ann"], "Hello there")
+    assert (await ann.page(f"/queue/open/{filed.conversation}")).count("Hello there") == 1
+    rows = await lite.desk.db.read(lambda conn: conn.execute(select(schema.drafts)).all())
+    assert rows == []
 
 
 async def test_one_may_ask_to_send_a_reply_again_only_when_it_did_not_arrive(lite: Office, enter) -> None:

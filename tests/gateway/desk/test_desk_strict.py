@@ -29,7 +29,7 @@ def test_a_good_body_is_read() -> None:
         b"", b"{", b"nul", b"\xff\xfe", b'{"text": "a", "text": "b"}', b'{"text": "a", "seen": NaN}',
         b'{"text": "a", "seen": Infinity}', b'{"text": "a", "seen": ' + b"9" * 5000 + b"}",
         b'{"text": "a", "seen": 1e999}', b"[" * (DEPTH + 1) + b"]" * (DEPTH + 1), b"[" * 1_000_000,
-        b'{"a":' * 100_000, b"\xef\xbb\xbf{}",
+        b'{"a":' * 100_000, b"\xef\xbb\xbf{}", b'{"text": "\\ud800"}',
     ],
 )  # fmt: skip
 def test_a_body_with_two_meanings_or_none_is_malformed(body: bytes) -> None:

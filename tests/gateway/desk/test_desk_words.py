@@ -11,7 +11,7 @@ import pytest
 
 import gateway.desk
 from gateway.desk.rendering import SCRIPT_WORDS
-from gateway.desk.texts import chosen, languages
+from gateway.desk.texts import Texts, chosen, languages
 
 FOLDER = Path(gateway.desk.__file__).parent
 NOW = datetime(2026, 11, 25, 10, 0, tzinfo=UTC)
@@ -21,13 +21,16 @@ def names(text: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
 
 
+def shared(texts: Texts) -> set[str]:
+    return {key for key in texts.known() if not key.startswith("finding.")}
+
+
 def test_every_language_has_every_text_and_no_other() -> None:
     english = languages()["en"]
     assert set(languages()) >= {"en", "es"}
     for texts in languages().values():
-        told = {key for key in texts.known() if not key.startswith("finding.")}
-        assert told == english.known(), texts.code
-        for key in english.known():
+        assert shared(texts) == shared(english), texts.code
+        for key in shared(english):
             assert names(texts._texts[key]) == names(english._texts[key]), (texts.code, key)
             assert texts._texts[key].strip(), (texts.code, key)
             assert "!" not in texts._texts[key], (texts.code, key)
@@ -70,24 +73,30 @@ def test_texts_chosen_by_a_value_are_there_for_every_value() -> None:
     assert wanted - keys == set()
 
 
-def rules() -> set[str]:
-    """Every rule that anybody can meet: of the layers, and those of the gateway itself."""
+def rules() -> dict[str, str]:
+    """Every rule that anybody can meet, of the layers and of the gateway itself: what it says of itself."""
     from gateway import checks, faults
     from gateway.layers import Layer
     from gateway.rules import Rule
 
     layers = [value for value in vars(checks).values() if isinstance(value, Layer)]
     assert len(layers) >= 4
-    of_layers = {rule.code for layer in layers for rule in layer.rules}
-    return of_layers | {value.code for value in vars(faults).values() if isinstance(value, Rule)}
+    found = {rule.code: rule.plain for layer in layers for rule in layer.rules}
+    return {**found, **{value.code: value.plain for value in vars(faults).values() if isinstance(value, Rule)}}
+
+
+def explained(code: str) -> set[str]:
+    return {key.removeprefix("finding.") for key in languages()[code].known() if key.startswith("finding.")}
 
 
 def test_every_rule_is_explained_in_every_language() -> None:
-    for texts in languages().values():
-        if texts.code == "en":
-            continue  # the rules speak English themselves
-        told = {key.removeprefix("finding.") for key in texts.known() if key.startswith("finding.")}
-        assert told == rules(), texts.code
+    for code in set(languages()) - {"en"}:
+        assert explained(code) == set(rules()), code
+
+
+def test_english_repeats_the_words_of_those_rules_of_which_only_the_code_reaches_the_desk() -> None:
+    wanted = {code: plain for code, plain in rules().items() if code.startswith(("outbound.", "gateway.", "check."))}
+    assert {code: languages()["en"].finding(code, "") for code in explained("en")} == wanted
 
 
 def test_every_kind_of_redaction_has_a_word() -> None:

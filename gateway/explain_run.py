@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -63,6 +64,52 @@ class _Calm:
         return 0
 
 
+class Explainer:
+    """Started once, good for many files. The resolver, the time, keys and certificates are those of `asked`; how a file
+    comes may differ from file to file. Raises ConfigError for options that make no sense."""
+
+    def __init__(self, asked: Asked, config: Config | None) -> None:
+        clock: Clock = SystemClock() if asked.at is None else FixedClock(asked.at)
+        settings = config or build({"edge": {"listeners": []}}, base=Path())
+        self._asked, self._config = asked, config
+        self._channel = _channel(settings, _resolver(asked, settings), clock)
+        limits = settings.edge.limits
+        self._examiner = Examiner(
+            checks.admission(per_peer=limits.messages_per_peer_hour, per_sender=limits.messages_per_sender_hour),
+            Policy(version=settings.policy.version, actions=settings.policy.by_code()),
+            keys_folder=None if config is None else settings.keys_folder,
+            certificates=[(data, "") for data in asked.certificates],
+            secret_keys=asked.keys,
+            clock=clock,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._examiner.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._examiner.__aexit__(kind, error, trace)
+
+    async def explain(self, name: str, content: bytes, asked: Asked | None = None) -> dict[str, object]:
+        """One file as plain data. Raises ConfigError for an address that is none."""
+        asked = asked or self._asked
+        found = submitted(content)
+        terms, missing = _terms(self._config, asked)
+        mail_from, rcpt_to = _envelope(asked)
+        delivery = Delivery(
+            source=Source(tls=asked.tls, peer=asked.client_ip or None, helo=asked.helo),
+            certificate="",
+            envelope=Envelope(mail_from=mail_from, rcpt_to=rcpt_to),
+            terms=terms,
+            raw=found.raw,
+        )
+        inbound = await self._channel.inbound(delivery)
+        examination = await self._examiner.examine(inbound)
+        return told(name, inbound, examination, (*found.findings, *missing))
+
+
 async def explain_all(
     contents: Sequence[tuple[str, bytes]],
     asked: Asked,
@@ -70,35 +117,9 @@ async def explain_all(
     show: Callable[[dict[str, object]], None],
 ) -> None:
     """Calls `show` for each file, in their order. Raises ConfigError for options that make no sense."""
-    clock: Clock = SystemClock() if asked.at is None else FixedClock(asked.at)
-    settings = config or build({"edge": {"listeners": []}}, base=Path())
-    channel = _channel(settings, _resolver(asked, settings), clock)
-    policy = Policy(version=settings.policy.version, actions=settings.policy.by_code())
-    layer = checks.admission(
-        per_peer=settings.edge.limits.messages_per_peer_hour, per_sender=settings.edge.limits.messages_per_sender_hour
-    )
-    async with Examiner(
-        layer,
-        policy,
-        keys_folder=None if config is None else settings.keys_folder,
-        certificates=[(data, "") for data in asked.certificates],
-        secret_keys=asked.keys,
-        clock=clock,
-    ) as examiner:
+    async with Explainer(asked, config) as explainer:
         for name, content in contents:
-            found = submitted(content)
-            terms, missing = _terms(config, asked)
-            mail_from, rcpt_to = _envelope(asked)
-            delivery = Delivery(
-                source=Source(tls=asked.tls, peer=asked.client_ip or None, helo=asked.helo),
-                certificate="",
-                envelope=Envelope(mail_from=mail_from, rcpt_to=rcpt_to),
-                terms=terms,
-                raw=found.raw,
-            )
-            inbound = await channel.inbound(delivery)
-            examination = await examiner.examine(inbound)
-            show(told(name, inbound, examination, (*found.findings, *missing)))
+            show(await explainer.explain(name, content))
 
 
 def _channel(config: Config, resolver: Resolver, clock: Clock) -> EmailChannel:

@@ -63,7 +63,7 @@ class Vector:
     # what is stated
     answer: str = ""
     findings: tuple[str, ...] = ()
-    exact: bool = False
+    exact: bool = True
     subject: str | None = None
     sees: tuple[str, ...] = ()
     hides: tuple[str, ...] = ()
@@ -132,8 +132,8 @@ def crlf(text: bytes) -> bytes:
     return text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
-_ESCAPE: Final = re.compile(rb"\\(x[0-9a-fA-F]{2}|[rnt0\\]|\n)")
-_SHORT: Final = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"0": b"\0", b"\\": b"\\", b"\n": b""}
+_ESCAPE: Final = re.compile(rb"\\(x[0-9a-fA-F]{2}|[rnt0\\]|\r?\n)")
+_SHORT: Final = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"0": b"\0", b"\\": b"\\", b"\n": b"", b"\r\n": b""}
 
 
 def unescaped(text: bytes) -> bytes:

@@ -35,7 +35,8 @@ def raw(vector: Vector) -> bytes:
         if word not in GENERATED:
             raise FormatError(f"nothing generates {word!r}")
         return GENERATED[word](vector, *rest)
-    message = unescaped(vector.message) if vector.escapes else crlf(vector.message)
+    message = crlf(vector.message)
+    message = unescaped(message) if vector.escapes else message
     if vector.protect:
         message = protected(message, vector.protect, vector.damage)
     if b"\nmessage-id:" not in b"\n" + message.partition(b"\r\n\r\n")[0].lower() and b":" in message[:80]:
@@ -104,7 +105,7 @@ def signing_options(name: str) -> tuple[str, ...]:
 @dataclass(frozen=True, slots=True)
 class Way:
     """`protect: WAY [by NAME] [to NAME]… [OPTION]…`; options: sha1, brief (a signature that ends at once), subject
-    (the subject travels inside, RFC 9788), from-NAME (another From inside), passphrase."""
+    (the subject travels inside, RFC 9788), from-NAME (another From inside), no-mdc, newlines (a bare CR inside)."""
 
     kind: str
     by: str
@@ -121,7 +122,7 @@ class Way:
                 by = next(rest)
             elif word == "to":
                 to.append(next(rest))
-            elif word in ("sha1", "brief", "subject", "no-mdc") or word.startswith("from-"):
+            elif word in ("sha1", "brief", "subject", "no-mdc", "newlines") or word.startswith("from-"):
                 options.add(word)
             else:
                 raise FormatError(f"protect doesn't know {word!r}")
@@ -135,8 +136,10 @@ class Way:
             found += ["--default-sig-expire", "seconds=1"]
         return tuple(found)
 
-    def seal(self, data: bytes, *, sign: bool = False, armor: bool = True) -> bytes:
+    def seal(self, data: bytes, *, sign: bool = False, armor: bool = True, compress: bool = True) -> bytes:
         options = (*self.sign_options(),) if sign else ()
+        if not compress:
+            options = (*options, "--compress-algo", "none")
         if "no-mdc" in self.options:
             options = (*options, "--rfc2440", "--disable-mdc")
         to = [person(name).certificate for name in self.to]
@@ -151,9 +154,16 @@ def protected(message: bytes, protect: str, damage: str) -> bytes:
     way = Way.read(protect)
     outer, content, body = split(message)
     harm = Damage.read(damage)
+    if way.kind == "file":
+        return outer + beside_a_file(way, body)
     if way.kind.startswith("inline") or way.kind == "clear-signed":
         return outer + content + b"\r\n" + inline(way, harm, body)
-    inner = harm.inside(inner_fields(way, outer) + content + b"\r\n" + body)
+    fields = inner_fields(way, outer)
+    if fields:
+        content = content.replace(b"\r\n", b'; hp="cipher"\r\n', 1)
+    inner = fields + content + b"\r\n" + body
+    if "newlines" in way.options:
+        inner = inner.replace(b": ", b":\r ", 1)
     if "subject" in way.options:
         outer = re.sub(rb"(?im)^subject:[^\r]*", b"Subject: ...", outer)
     match way.kind:
@@ -193,7 +203,7 @@ def inner_fields(way: Way, outer: bytes) -> bytes:
     other = next((word.removeprefix("from-") for word in way.options if word.startswith("from-")), "")
     if other:
         fields += f"From: {person(other).address}\r\n".encode()
-    return fields + (b'Content-Type: text/plain; charset=utf-8; hp="cipher"\r\n' if fields else b"")
+    return fields
 
 
 def enveloped(ciphertext: bytes) -> bytes:
@@ -210,8 +220,16 @@ def detached(harm: Damage, entity: bytes, signature: bytes) -> bytes:
     kind = b'multipart/signed; protocol="application/pgp-signature"; micalg=pgp-sha512; boundary=s'
     body = crlf(harm.signature(signature))
     return b"Content-Type: %s\r\n\r\n--s\r\n%s\r\n--s\r\nContent-Type: application/pgp-signature\r\n\r\n%s\r\n--s--\r\n" % (
-        kind, harm.signed_entity(entity), body,
+        kind, entity, body,
     )  # fmt: skip
+
+
+def beside_a_file(way: Way, body: bytes) -> bytes:
+    """A clear text, and a file that was encrypted by hand."""
+    kind = b"Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
+    file = b"Content-Type: application/octet-stream; name=plan.txt.asc\r\n"
+    disposition = b"Content-Disposition: attachment; filename=plan.txt.asc\r\n\r\n"
+    return kind + body + b"--m\r\n" + file + disposition + crlf(way.seal(b"the plan itself\n")) + b"--m--\r\n"
 
 
 def inline(way: Way, harm: Damage, body: bytes) -> bytes:
@@ -238,15 +256,9 @@ class Damage:
             raise FormatError(f"no damage is called {kind!r}")
         return cls(kind, words)
 
-    def inside(self, entity: bytes) -> bytes:
-        return entity
-
     def before(self, entity: bytes) -> bytes:
         """What was signed, where the text was changed afterwards."""
         return entity.replace(self.words.encode(), b"something else") if self.kind == "text" else entity
-
-    def signed_entity(self, entity: bytes) -> bytes:
-        return entity.removesuffix(b"\r\n") if entity.endswith(b"\r\n\r\n") and self.kind == "strip" else entity
 
     def signature(self, signature: bytes) -> bytes:
         return b"no signature" if self.kind == "no-signature" else signature
@@ -265,7 +277,7 @@ class Damage:
         if self.kind == "garbage":
             return b"-----BEGIN PGP MESSAGE-----\n\nbm90IHJlYWxseQ==\n-----END PGP MESSAGE-----\n"
         if self.kind in ("flip", "truncate"):
-            binary = way.seal(plain, sign=sign, armor=False)
+            binary = way.seal(plain, sign=sign, armor=False, compress=False)
             if self.kind == "truncate":
                 return armored(binary[:-40])
             at = len(binary) - 60
@@ -402,6 +414,8 @@ GENERATED: Final[dict[str, Callable[..., bytes]]] = {
     "encoded-words": lambda vector: _field(b"Subject-X", b"=?utf-8?q?a?= " * 4_000),
     "headers": lambda vector, count: HEAD + b"X-Filler: x\r\n" * int(count) + b"\r\nhello\r\n",
     "header-block": lambda vector: HEAD + b"".join(b"X-Filler: " + b"x" * 900 + b"\r\n" for _ in range(120)) + b"\r\nhi\r\n",
+    "long-line": lambda vector, length: HEAD + b"\r\n" + b"x" * int(length) + b"\r\n",
+    "long-field": lambda vector, name, length: _field(name.encode(), b"x" * int(length)),
     "megabytes": _megabytes,
     "html": _html,
     "text": _text,

@@ -90,6 +90,9 @@ class Whole(Gateway):
     debug: bool = True
     records: Mapping[str, Sequence[Record]] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict)
+    _read_lines: int = 0
+    _written: bytearray = field(default_factory=bytearray)
+    _libraries: set[str] = field(default_factory=set)
 
     def prepare(self) -> None:
         self.mailbox += MAILBOXES
@@ -159,11 +162,14 @@ class Whole(Gateway):
         peer: str = "127.0.0.1",
         helo: str = "client.example.org",
         repeat: int = 1,
+        answers: list[str] | None = None,
     ) -> str:
-        """What the gateway says to the last thing that it refuses or takes. Bytes go out as they are, but for dots."""
+        """What the gateway says to the last thing that it refuses or takes; to all of them, in `answers`. Bytes go out
+        as they are, but for dots."""
         if peer != "127.0.0.1":
             message = self.behind_hop(message, peer, helo, tls)
         with Client(self.smtp_port) as client:
+            assert client.greeting.startswith("220"), client.greeting
             client.say(f"EHLO {helo}")
             if tls != "none":
                 client.start_tls(tls)
@@ -171,6 +177,8 @@ class Whole(Gateway):
             answer = ""
             for _ in range(repeat):
                 answer = client.deliver(message, sender, to)
+                if answers is not None:
+                    answers.append(answer)
             return answer
 
     def behind_hop(self, message: bytes, peer: str, helo: str, tls: str) -> bytes:
@@ -181,6 +189,21 @@ class Whole(Gateway):
             f"Received: from {helo} ({helo} [{literal}]) by relay.acme.example with {how} id 1;"
             f" Wed, 25 Nov 2026 09:00:01 +0000\r\nX-Acme-Hop: {self.hop_secret}\r\n"
         ).encode() + message
+
+    # --- what it wrote
+
+    def written(self) -> bytes:
+        """All log lines, and what else came on standard error. Of what libraries log only who said it is written: such
+        lines stand once each."""
+        lines = self.log[self._read_lines :]
+        self._read_lines += len(lines)
+        for line in lines:
+            if line["event"] == "library":
+                self._libraries.add(json.dumps({name: value for name, value in line.items() if name not in ("at", "pid")}))
+            else:
+                self._written += json.dumps(line).encode() + b"\n"
+        return b"\n".join([bytes(self._written), *(line.encode() for line in sorted(self._libraries)),
+                           "".join(self.noise).encode()])  # fmt: skip
 
     # --- the desk
 
@@ -239,7 +262,10 @@ class Client:
     def __init__(self, port: int, seconds: float = 60) -> None:
         self._socket: socket.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
         self._buffer = b""
-        self.greeting = self.hear()
+
+    @cached_property
+    def greeting(self) -> str:
+        return self.hear()
 
     def __enter__(self) -> Client:
         return self

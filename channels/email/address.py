@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import idna
+import idna.uts46data  # idna loads it on first use, and a parser worker can't open a file any more
 
 from channels.contract import Address
 

@@ -95,9 +95,10 @@ class Layer(Generic[M]):
         return self.actions.get(rule.code, rule.action)
 
     async def judge(self, message: M) -> Decision:
-        """Every check is asked, so that all that is wrong is known; the worst action wins."""
+        """Every check is asked, so that all that is wrong is known; the worst action wins and stands first."""
         results = await asyncio.gather(*(self._ask(check, message) for check in self.checks))
-        findings = tuple(finding for result in results for finding in result)
+        found = [finding for result in results for finding in result]
+        findings = tuple(sorted(found, key=lambda finding: -self.action(finding.rule)))
         worst = max((self.action(finding.rule) for finding in findings), default=Action.ACCEPT)
         return Decision(worst, findings, self.name)
 

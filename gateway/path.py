@@ -85,9 +85,10 @@ def admit(unboxed: Unboxed, layers: Layers, steps: Steps) -> Passed[Inbound]:
     here: the sender got their answer, the message is ours. Raises Stopped, BadFrame."""
     admitted = crossing.admitted(unboxed)
     steps.findings[layers.admission.name] = admitted.findings
-    worst = max((layers.admission.action(finding.rule) for finding in admitted.findings), default=Action.ACCEPT)
-    if worst is not Action.ACCEPT:
-        raise Stopped(Decision(worst, admitted.findings, layers.admission.name))
+    action = layers.admission.action
+    found = tuple(sorted(admitted.findings, key=lambda finding: -action(finding.rule)))
+    if found and action(found[0].rule) is not Action.ACCEPT:
+        raise Stopped(Decision(action(found[0].rule), found, layers.admission.name))
     return admitted
 
 

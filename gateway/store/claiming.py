@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, exists, literal_column, select, update
+from sqlalchemy import Connection, Table, bindparam, exists, func, literal_column, select, update
 
 from gateway import limits
 from gateway.errors import Fenced
@@ -25,6 +25,12 @@ from gateway.states import State, may
 from gateway.store.statements import Prepared, Row, Value
 
 SECOND = 1_000_000
+_WINDOW = 100
+"""So many rows from the front are looked at for a claim, and four times as many as are wanted; then lanes are."""
+_LANES = 200
+"""So many lanes are walked in one statement."""
+_WALKS = 10
+"""So many statements for one claim."""
 
 
 def nothing(conn: Connection) -> None:
@@ -46,16 +52,40 @@ class Claims:
         self._table, self._waiting, self._working = table, waiting, working
         self._horizon = int(horizon * SECOND)
         self._take = Prepared(_take(table, waiting, working, columns))
+        self._walk = Prepared(_walk(table, waiting, working))
+        self._take_one = Prepared(_take_one(table, waiting, working, columns))
+        self._lane = b""
         self._moves: dict[tuple[str, ...], Prepared] = {}
         self._delete = Prepared(table.delete().where(*self._mine()))
 
     def take(self, conn: Connection, clock: Clock, limit: int, lease_seconds: float) -> list[Row]:
         """Rows of `position` and then the columns, in order."""
         now = micros(clock.now())
-        rows = self._take.rows(
-            conn, now=now, late=now + self._horizon, until=now + int(lease_seconds * SECOND), most=limit
-        )
+        times: dict[str, Value] = {"now": now, "late": now + self._horizon, "until": now + int(lease_seconds * SECOND)}
+        rows = self._take.rows(conn, most=limit, window=limit * 4 + _WINDOW, **times)
+        if len(rows) < limit:
+            rows += self._by_lane(conn, limit - len(rows), times)
         return sorted(rows)
+
+    def _by_lane(self, conn: Connection, limit: int, times: dict[str, Value]) -> list[Row]:
+        """From lane to lane, on from where the last walk ended: the rows in front may all stand in a few long lanes."""
+        rows: list[Row] = []
+        began = since = self._lane
+        wrapped = not began
+        for _ in range(_WALKS):
+            found = self._walk.rows(conn, since=since, now=times["now"], late=times["late"])
+            for lane, position, due in found:
+                since = bytes(lane)
+                if due:
+                    rows += self._take_one.rows(conn, which=position, **times)
+                if len(rows) == limit:
+                    break
+            if len(rows) == limit or (wrapped and (len(found) < _LANES or since >= began > b"")):
+                break
+            if len(found) < _LANES:
+                since, wrapped = b"", True
+        self._lane = since
+        return rows
 
     def move(self, conn: Connection, id: str, fence: int, to: State, **values: Value) -> None:
         """A claimed row into another state. Raises Fenced. A change that isn't in `states.CHANGES` is our own error."""
@@ -97,35 +127,33 @@ def _literal(state: State) -> Any:
     return literal_column(f"'{state.value}'")
 
 
-def _take(table: Table, waiting: State, working: State, columns: Sequence[str]) -> Any:
-    mine, other = table.alias("mine"), table.alias("other")
-    states = list(dict.fromkeys((waiting, working)))
-    now: Any = bindparam("now")
-    late: Any = bindparam("late")
+def _active(rows: Any, waiting: State, working: State) -> Any:
+    return rows.c.state.in_([_literal(state) for state in dict.fromkeys((waiting, working))])
 
-    def active(rows: Any) -> Any:
-        return rows.c.state.in_([_literal(state) for state in states])
 
-    before = exists().where(other.c.lane == mine.c.lane, active(other), other.c.position < mine.c.position)
-    beside = exists().where(
+_NOW: Any = bindparam("now")
+_LATE: Any = bindparam("late")
+
+
+def _due(rows: Any) -> Any:
+    return (rows.c.due_at <= _NOW) | (rows.c.due_at > _LATE)
+
+
+def _beside(mine: Any, other: Any, working: State) -> Any:
+    """Another one of the lane is being worked on."""
+    return exists().where(
         other.c.lane == mine.c.lane,
         other.c.state == _literal(working),
         other.c.position != mine.c.position,
-        other.c.due_at > now,
-        other.c.due_at <= late,
+        other.c.due_at > _NOW,
+        other.c.due_at <= _LATE,
         other.c.fence > literal_column("0"),
     )
-    following = (
-        select(mine.c.position)
-        .where(active(mine), (mine.c.due_at <= now) | (mine.c.due_at > late), ~before, ~beside)
-        .order_by(mine.c.position)
-        .limit(bindparam("most"))
-        .with_for_update(skip_locked=True, of=mine)
-        .cte("following")
-    )
+
+
+def _leased(table: Table, working: State, columns: Sequence[str]) -> Any:
     return (
         update(table)
-        .where(table.c.position.in_(select(following.c.position)))
         .values(
             state=_literal(working),
             due_at=bindparam("until"),
@@ -133,4 +161,73 @@ def _take(table: Table, waiting: State, working: State, columns: Sequence[str]) 
             fence=table.c.fence + literal_column("1"),
         )
         .returning(table.c.position, *(table.c[name] for name in columns))
+    )
+
+
+def _take(table: Table, waiting: State, working: State, columns: Sequence[str]) -> Any:
+    """The first of their lanes among the first rows that are due."""
+    front, mine, other = table.alias("front"), table.alias("mine"), table.alias("other")
+    window = (
+        select(front.c.position)
+        .where(_active(front, waiting, working), _due(front))
+        .order_by(front.c.position)
+        .limit(bindparam("window"))
+        .cte("window_")
+    )
+    before = exists().where(
+        other.c.lane == mine.c.lane, _active(other, waiting, working), other.c.position < mine.c.position
+    )
+    following = (
+        select(mine.c.position)
+        .join(window, window.c.position == mine.c.position)
+        .where(_active(mine, waiting, working), _due(mine), ~before, ~_beside(mine, other, working))
+        .order_by(window.c.position)
+        .limit(bindparam("most"))
+        .with_for_update(skip_locked=True, of=mine)
+        .cte("following")
+    )
+    return _leased(table, working, columns).where(table.c.position.in_(select(following.c.position)))
+
+
+def _walk(table: Table, waiting: State, working: State) -> Any:
+    """Of each lane after `since`, in order, the first row that still wants work, and whether it is due."""
+    one, other, mine, first = (table.alias(name) for name in ("one", "other", "mine", "first"))
+    start = (
+        select(one.c.lane).where(_active(one, waiting, working), one.c.lane > bindparam("since"))
+    ).order_by(one.c.lane).limit(literal_column("1"))  # fmt: skip
+    walk = select(start.scalar_subquery().label("lane"), literal_column("1").label("n")).cte("walk", recursive=True)
+    following = (
+        select(other.c.lane)
+        .where(_active(other, waiting, working), other.c.lane > walk.c.lane)
+        .order_by(other.c.lane)
+        .limit(literal_column("1"))
+        .correlate(walk)
+        .scalar_subquery()
+    )
+    walk = walk.union_all(
+        select(following, walk.c.n + literal_column("1")).where(
+            walk.c.lane.is_not(None), walk.c.n < literal_column(str(_LANES))
+        )
+    )
+    head = (
+        select(func.min(first.c.position))
+        .where(first.c.lane == walk.c.lane, _active(first, waiting, working))
+        .correlate(walk)
+        .scalar_subquery()
+    )
+    return (
+        select(walk.c.lane, mine.c.position, _due(mine).label("due"))
+        .select_from(walk.join(mine, mine.c.position == head))
+        .where(walk.c.lane.is_not(None))
+        .order_by(walk.c.n)
+    )
+
+
+def _take_one(table: Table, waiting: State, working: State, columns: Sequence[str]) -> Any:
+    other = table.alias("other")
+    return _leased(table, working, columns).where(
+        table.c.position == bindparam("which"),
+        _active(table, waiting, working),
+        _due(table),
+        ~_beside(table, other, working),
     )

@@ -109,7 +109,10 @@ class Notices:
     async def retry(self, claim: NoticeClaim, delay: float) -> None:
         """Raises Fenced."""
         due = micros(self._clock.now()) + int(delay * SECOND)
-        await self._db.write(lambda conn: self._claims.move(conn, claim.id, claim.fence, Spooled.WAITING, due_at=due))
+        await self._db.write(
+            lambda conn: self._claims.move(conn, claim.id, claim.fence, Spooled.WAITING, due_at=due),
+            points=(Point.RETRY_BEFORE_COMMIT, Point.RETRY_AFTER_COMMIT),
+        )
 
     async def finish(self, claim: NoticeClaim, reason: str = "") -> None:
         """It is in the outbox, or it isn't to be sent (`reason`, a fixed token). Raises Fenced."""

@@ -231,9 +231,7 @@ class Outbox:
             self._db.notify(Role.DESK)
         return done
 
-    async def resend(
-        self, id: str, by: str, *, expires_at: int, ended: Callable[[Connection], None] = nothing
-    ) -> bool:
+    async def resend(self, id: str, by: str, *, expires_at: int, ended: Callable[[Connection], None] = nothing) -> bool:
         """A person's word on a row in doubt, refused or expired (its box is kept): send it again. The inspector's, on
         request; `ended`, the request's end, runs in the same transaction when it was such a row. One word, one
         attempt: a request that ran twice could send twice."""

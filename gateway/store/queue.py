@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, literal_column, select, update
 
 from channels.contract import Address
 from gateway.audit import Event, note, record
@@ -111,6 +111,7 @@ _FILED: Final = Prepared(
     .join(_TALKS, _TALKS.c.id == schema.messages.c.conversation_id)
     .where(schema.messages.c.id == bindparam("which"))
 )  # fmt: skip
+_HEARD: Final = Prepared(select(_TALKS.c.id).where(_TALKS.c.contact_id == bindparam("who")).limit(literal_column("1")))
 _QUOTE_CHARACTERS: Final = 20_000
 """How far into a text a quoted case number is looked for."""
 
@@ -351,4 +352,4 @@ class Queue:
 
 def _unheard(conn: Connection, contact: str) -> bool:
     """Whether there is no conversation with them yet: an admin may know a customer before they write."""
-    return conn.scalar(select(_TALKS.c.id).where(_TALKS.c.contact_id == contact).limit(1)) is None
+    return _HEARD.row(conn, who=contact) is None

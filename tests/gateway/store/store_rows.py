@@ -42,7 +42,9 @@ def box(row: str, payload: bytes = b"sealed", *, purpose: Purpose = Purpose.SPOO
     return seal(Secret(payload), to=SPOOL_PUBLIC, by=EDGE, binding=Binding(purpose=purpose, row=row, channel=channel))
 
 
-def new_row(clock: FixedClock, *, lane: bytes = b"", key: bytes = b"", payload: bytes = b"sealed") -> NewSpoolRow:
+def new_row(
+    clock: FixedClock, *, lane: bytes = b"", key: bytes = b"", payload: bytes = b"sealed", sealed: bytes = b""
+) -> NewSpoolRow:
     """A row for the spool. Without a lane or key, one of its own."""
     id = Ulids(clock).new()
     return NewSpoolRow(
@@ -50,7 +52,7 @@ def new_row(clock: FixedClock, *, lane: bytes = b"", key: bytes = b"", payload: 
         channel="email",
         lane=lane or os.urandom(32),
         dedupe_key=key or os.urandom(32),
-        box=box(id, payload),
+        box=sealed or box(id, payload),
         received_at=micros(clock.now()) + next(_numbers),
     )
 

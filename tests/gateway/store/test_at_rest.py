@@ -25,10 +25,8 @@ from keys.errors import KeysError
 from keys.secret import Secret
 from keys.unbox import open_box
 
-CANARIES = [
-    f"canary-{name}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
-    for name in "text subject name message-id reference file reply draft answer cert raw".split()
-]  # fmt: skip
+NAMES = ("text", "subject", "name", "message-id", "reference", "file", "reply", "draft", "answer", "cert", "raw")
+CANARIES = [f"canary-{name}-{hashlib.sha256(name.encode()).hexdigest()[:12]}" for name in NAMES]
 TEXT, SUBJECT, NAME, ID, REFERENCE, FILE, REPLY, DRAFT, ANSWER, CERT, RAW = CANARIES
 
 

@@ -410,7 +410,9 @@ def test_claims_go_over_partial_indexes(sqlite_url: str) -> None:
     sql, fixed = Claims(schema.spool, Spooled.WAITING, Spooled.WORKING, ["id"])._take._compile("sqlite")
     conn = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))
     plan = str(
-        conn.execute("EXPLAIN QUERY PLAN " + sql, {**fixed, "now": 1, "late": 2, "until": 3, "most": 4}).fetchall()
+        conn.execute(
+            "EXPLAIN QUERY PLAN " + sql, {**fixed, "now": 1, "late": 2, "until": 3, "most": 4, "window": 5}
+        ).fetchall()
     )
     for index in ("ix_spool_active", "ix_spool_lane", "ix_spool_working"):
         assert index in plan, plan

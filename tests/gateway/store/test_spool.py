@@ -256,3 +256,25 @@ async def test_too_many_waiting_writers_hear_that_the_store_is_down(
     stored = [one for one in results if not isinstance(one, BaseException)]
     assert len(stored) >= 20
     assert await Spool(edge, clock).backlog() == len(stored)
+
+
+async def test_a_flood_in_a_few_lanes_hides_nobody_behind_it(
+    edge: Database, inspector: Database, clock: FixedClock
+) -> None:
+    floods = [bytes([number]) * 32 for number in range(3)]
+    sealed = box("one box will do")
+    rows = [new_row(clock, lane=floods[number % 3], sealed=sealed) for number in range(900)]
+    await asyncio.gather(*(put(edge, row) for row in rows))
+    spool = Spool(inspector, clock)
+    assert [claim.lane for claim in await spool.claim(5, 60)] == floods
+    assert await spool.claim(5, 60) == []
+    behind = [new_row(clock, lane=lane * 32) for lane in (b"\xff", b"a", b"b", b"c")]
+    for row in behind:
+        await put(edge, row)
+    first = await spool.claim(2, 60)
+    second = await spool.claim(9, 60)
+    assert len(first) == 2
+    assert {claim.id for claim in (*first, *second)} == {row.id for row in behind}
+    assert await spool.claim(9, 60) == []
+    assert (await put(edge, new := new_row(clock, lane=b"d" * 32))).id == new.id
+    assert [claim.id for claim in await spool.claim(9, 60)] == [new.id]

@@ -53,6 +53,7 @@ class Certificates:
         known = await self._workshop.with_keys(self._workshop.agent.certificates)
         self._known = {certificate.fingerprint: certificate for certificate in known}
         self._state = state
+        self._workshop.certificates_changed()
         return True
 
     def usable(self, bound: Iterable[Bound]) -> tuple[Fingerprint, ...]:

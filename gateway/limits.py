@@ -80,6 +80,7 @@ OPENER_REQUESTS: Final = 64
 
 # --- the path
 ATTEMPTS: Final = 3  # then held: a poison message must not loop
+FAST_OPENER_SECONDS: Final = 20.0  # under fast recycling an opener lives that long: what it has seen is then gone
 RETRY_SECONDS: Final = 2.0  # before the second attempt; then 8: a busy moment passes, a poison message doesn't
 KEYS_AWAY_SECONDS: Final = 4 * 3600.0  # gpg or the key process gone: an admin is alarmed long before
 LOOK_SECONDS: Final = 2.0  # a wake-up may be lost; then we look by ourselves

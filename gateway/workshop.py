@@ -19,6 +19,7 @@ from gateway import limits
 from gateway.crossing import Outcome, unpack_outcome
 from gateway.ids import Clock
 from gateway.jobs import Dispatch, Job, JobKind, Report
+from gateway.openers import Line, Openers
 from gateway.rules import Code
 from gateway.sandbox import Sandbox
 from keys.agent_client import AgentClient
@@ -30,10 +31,12 @@ T = TypeVar("T")
 
 
 class Workshop:
-    """`agent` is asked in threads of its own, for it answers synchronously."""
+    """`agent` is asked in threads of its own, for it answers synchronously. `openers` is for fast recycling; without it
+    each message has an opener to itself."""
 
-    def __init__(self, sandbox: Sandbox, agent: AgentClient, clock: Clock) -> None:
+    def __init__(self, sandbox: Sandbox, agent: AgentClient, clock: Clock, openers: Openers | None = None) -> None:
         self._sandbox, self.agent, self._clock = sandbox, agent, clock
+        self._openers = openers
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="keys")
 
     async def way_in(
@@ -72,13 +75,29 @@ class Workshop:
             at=self._clock.now(), waived=waived, dispatch=dispatch,
         )  # fmt: skip
 
+    def certificates_changed(self) -> None:
+        """Openers that know the old directory get no more messages."""
+        if self._openers is not None:
+            self._openers.clear()
+
     async def _do(self, job: Job, box: bytes, binding: Binding, kind: Kind) -> Report:
         ours, theirs = socket.socketpair()
+        line: Line | None = None
         try:
             with theirs:
-                if not self.agent.begin(theirs, box, binding, kind):
+                if self._openers is not None and kind is Kind.INBOUND:
+                    line = self._openers.begin(theirs, box, binding)
+                if line is None and not self.agent.begin(theirs, box, binding, kind):
                     await self.with_keys(lambda: self.agent.attend(theirs, box, binding, kind))
         except BaseException:
             ours.close()
             raise
-        return await self._sandbox.run(job, ours, seconds=limits.WORKER_SECONDS)
+        try:
+            report = await self._sandbox.run(job, ours, seconds=limits.WORKER_SECONDS)
+        except BaseException:
+            if line is not None and self._openers is not None:
+                self._openers.drop(line)
+            raise
+        if line is not None and self._openers is not None:
+            self._openers.give_back(line)
+        return report

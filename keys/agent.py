@@ -30,7 +30,7 @@ from typing import Any, Final
 import msgspec
 
 from keys import keyfiles, packet, packets, protocol
-from keys.box import Purpose
+from keys.box import Binding, Purpose
 from keys.box import seal as seal_box
 from keys.children import Children
 from keys.directory import Directory, Imported
@@ -205,6 +205,41 @@ class Agent:
         self._openers += 1
         return protocol.done(None)
 
+    def _attend_several(self, _: int, request: protocol.AttendSeveral, files: tuple[int, ...]) -> bytes:
+        line = socket.socket(fileno=os.dup(_only(files)))
+        try:
+            if self._openers >= self._limits.openers:
+                raise Unavailable
+            self._gpg.own_keys()
+            self._children.fork(
+                lambda: self._serve_several(line, request), request.seconds + self._limits.opener_seconds + 1.0,
+                self._opener_ended,
+            )  # fmt: skip
+        finally:
+            line.close()
+        self._openers += 1
+        return protocol.done(None)
+
+    def _serve_several(self, line: socket.socket, request: protocol.AttendSeveral) -> None:
+        """In a child: until so many messages were served, the time is up, or the parent hangs up."""
+        until = time.monotonic() + request.seconds
+        for _ in range(request.messages):
+            line.settimeout(max(until - time.monotonic(), 0.001))
+            try:
+                data, files = packet.receive(line)
+            except (OSError, BadData):
+                return
+            if len(files) != 2:
+                return
+            pipe, box = files
+            opener = Opener(
+                box=packet.read(box, self._limits.ciphertext_bytes), binding=unpack(Binding, data),
+                kind=protocol.Kind.INBOUND, keys=self._keys, gpg=self._gpg, directory=self._directory,
+                limits=self._limits,
+            )  # fmt: skip
+            os.close(box)
+            opener.serve(socket.socket(fileno=pipe))
+
     def _opener_ended(self, _: bool) -> None:
         self._openers -= 1
 
@@ -357,6 +392,7 @@ class Agent:
 _ANSWERS: Final[dict[type[Request], Callable[[Agent, int, Any, tuple[int, ...]], bytes | None]]] = {
     protocol.Ping: Agent._ping,
     protocol.Attend: Agent._attend,
+    protocol.AttendSeveral: Agent._attend_several,
     protocol.Stamp: Agent._stamp,
     protocol.Hold: Agent._hold,
     protocol.ForgetHeld: Agent._forget_held,

@@ -118,6 +118,16 @@ class AgentClient:
             process.tell(protocol.Attend(binding, kind), (sock.fileno(), file))
         return True
 
+    def begin_several(self, line: socket.socket, messages: int, seconds: float) -> bool:
+        """One opener for several inbound messages, one after the other (fast recycling), each handed to it over the
+        other end of `line` (SOCK_SEQPACKET) by `hand_over`. It lives for so many messages or seconds; of the directory
+        it knows what was there when it began. As `begin`, it doesn't wait, and says False when nothing is there."""
+        process = self._process
+        if process is None or not process.alive:
+            return False
+        process.tell(protocol.AttendSeveral(messages, seconds), (line.fileno(),))
+        return True
+
     def stamp(self, stamped: StampedRow | StampedHead) -> bytes:
         """64 bytes; the shape of `keys.stamping.Stamper.stamp`."""
         return self._ask(protocol.Stamp(stamped.encode()), bytes)
@@ -254,6 +264,15 @@ class AgentClient:
     def _remember(self, *entries: Entry) -> None:
         for entry in entries:
             self._entries[entry.address, entry.fingerprint] = entry
+
+
+def hand_over(line: socket.socket, sock: socket.socket, box: bytes, binding: Binding) -> None:
+    """One message to the opener at the other end of `line`, as by `AgentClient.attend`. Raises Unavailable."""
+    with memory_file(box) as file:
+        try:
+            packet.send(line, pack(binding), (sock.fileno(), file))
+        except OSError:
+            raise Unavailable from None
 
 
 class _Process:

@@ -130,6 +130,14 @@ class Attend(Request, tag="attend"):
     kind: Kind
 
 
+class AttendSeveral(Request, tag="attend_several"):
+    """With one descriptor, a line of packets: one opener for inbound messages, one after the other. Each comes as its
+    binding in a packet on the line, with the descriptors of `Attend` -> None. Under fast recycling only."""
+
+    messages: int
+    seconds: float
+
+
 class Stamp(Request, tag="stamp"):
     """`encoded` is what StampedRow.encode or StampedHead.encode gave -> 64 bytes."""
 
@@ -234,9 +242,9 @@ class Retire(Request, tag="retire"):
 
 
 ControlRequest = (
-    Ping | Attend | Stamp | Hold | ForgetHeld | KeepHeld | BoxUp | ImportCertificate | Feed | DropCertificate | Decide
-    | Certificates | Entries | MailboxKeys | NewMailboxKey | ImportOwn | RenewMailboxKey | ExportMailbox | Rotate
-    | Retire
+    Ping | Attend | AttendSeveral | Stamp | Hold | ForgetHeld | KeepHeld | BoxUp | ImportCertificate | Feed
+    | DropCertificate | Decide | Certificates | Entries | MailboxKeys | NewMailboxKey | ImportOwn | RenewMailboxKey
+    | ExportMailbox | Rotate | Retire
 )  # fmt: skip
 
 

@@ -188,3 +188,17 @@ def test_no_part_survives_the_supervisor(tmp_path: Path) -> None:
         while any(process.is_running() and process.status() != "zombie" for process in processes):
             assert time.monotonic() < deadline, [p.cmdline() for p in processes if p.is_running()]
             time.sleep(0.1)
+
+
+def test_under_fast_recycling_workers_and_openers_come_and_go_and_nothing_is_lost(tmp_path: Path) -> None:
+    settings = {"inspector": 'recycling = "fast"\nworkers = 2'}
+    with Gateway(tmp_path / "g", roles=["edge"], settings=settings, trusted=["alice"]) as gateway:
+        for number in range(60):
+            gateway.submit(clear(f"Number {number}", number=str(number)), tls=False)
+        gateway.submit(pgp_mime("Number 60", number="60"))
+        gateway.stop()
+        gateway.roles = ["edge", "inspector"]
+        gateway.start()
+        seen = gateway.wait_for_messages(61, seconds=90)
+        assert [one.message.content.text for one in seen] == [f"Number {number}" for number in range(61)]
+        assert seen[-1].message.content.trust.signatures[0].status == "verified"

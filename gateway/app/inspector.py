@@ -19,6 +19,7 @@ from gateway.jobs import MailboxFace, Setup
 from gateway.log import LogEvent
 from gateway.mailboxes import Mailboxes
 from gateway.notifying import NoticeWorker
+from gateway.openers import Openers
 from gateway.protections import Protections
 from gateway.replies import ReplyWorker
 from gateway.role import Running
@@ -81,7 +82,8 @@ def inspector(config: Config, running: Running) -> InspectorParts:
     atrest, desk_atrest, tokens = held.atrest, held.desk_atrest, ReplyTokens(held.threads)
     agent = AgentClient(keys)
     box = sandbox(config, lambda: log.write(LogEvent.SANDBOX_LOST))
-    workshop = Workshop(box, agent, clock)
+    fast = config.inspector.recycling is Recycling.FAST
+    workshop = Workshop(box, agent, clock, Openers(agent, clock, FAST_JOBS) if fast else None)
     spool_, replies, requests = Spool(database, clock), Replies(database, clock), Requests(database, clock)
     outbox, notices = Outbox(database, clock), Notices(database, clock)
     contacts = Contacts(database, atrest=atrest, desk_atrest=desk_atrest, clock=clock, ids=ids)

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from keys import box, keyring, stamp
-from keys.agent_client import AgentClient
+from keys.agent_client import AgentClient, hand_over
 from keys.box import Binding, KeyId, PublicKeys, Purpose
 from keys.directory import Standing, Trust
 from keys.errors import BadData, BadSignature, CannotDecrypt, ExposedKey, MissingKey, TooLarge, TooSlow, Unavailable
@@ -533,3 +533,44 @@ def test_the_main_thread_is_not_needed_for_the_key_process_to_live(folder: Path)
 def test_errors_carry_no_content() -> None:
     for error in (CannotDecrypt(), TooSlow(), Unavailable()):
         assert str(error) == (type(error).__doc__ or "").strip()
+
+
+async def test_under_fast_recycling_one_opener_serves_several_messages_each_with_its_own_box(
+    agent: AgentClient, folder: Path
+) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        with theirs:
+            assert agent.begin_several(theirs, messages=3, seconds=20.0)
+        edge = keyring.Edge.load(folder)
+        for number in range(3):
+            row = binding(f"01JROW{number}")
+            payload = Secret(f"message {number}".encode())
+            sealed = box.seal(payload, to=edge.public.current(Purpose.SPOOL), by=edge.sign, binding=row)
+            worker, opener = socket.socketpair()
+            with opener:
+                hand_over(ours, opener, sealed, row)
+            client = OpenerClient(worker)
+            assert (await client.unseal()).payload == payload
+            client.close()
+        worker, opener = socket.socketpair()
+        with opener, contextlib.suppress(Unavailable):
+            hand_over(ours, opener, sealed, row)
+        with pytest.raises(Unavailable):
+            await OpenerClient(worker).unseal()
+
+
+async def test_begin_does_not_wait_and_a_lost_key_process_shows_at_the_pipe(folder: Path) -> None:
+    with AgentClient(folder) as started:
+        worker, opener = socket.socketpair()
+        with opener:
+            assert started.begin(opener, b"not a box", binding())
+        with pytest.raises(BadData):
+            await OpenerClient(worker).unseal()
+        assert started.pid is not None
+        os.kill(started.pid, signal.SIGKILL)
+        worker, opener = socket.socketpair()
+        with opener, contextlib.suppress(Unavailable):
+            started.begin(opener, b"not a box", binding())
+        with pytest.raises(Unavailable):
+            await OpenerClient(worker).unseal()

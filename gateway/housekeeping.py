@@ -68,6 +68,7 @@ class Housekeeping:
         workshop: Workshop,
         keys: Path,
         epoch_seconds: float,
+        held_seconds: float,
         notices: bool,
         clock: Clock,
         log: Log,
@@ -80,7 +81,7 @@ class Housekeeping:
         self._ended: set[str] = set()
         self._duties = [
             _Duty(limits.CERTIFICATES_SECONDS, self.feed_certificates),
-            _Duty(limits.EXPIRY_SECONDS, self.expire_held),
+            _Duty(min(limits.EXPIRY_SECONDS, max(held_seconds / 4, 1.0)), self.expire_held),
             _Duty(max(epoch_seconds / 8, 0.5), self.rotate),
             _Duty(max(epoch_seconds / 4, 1.0), self.retire),
             _Duty(3_600.0, self.forget_orphans),

@@ -163,7 +163,7 @@ def test_a_clear_message_is_answered_in_clear_by_permit_and_threads(tmp_path: Pa
         assert [one.direction for one in opened.messages] == ["in", "out", "in"]
 
 
-def test_a_held_message_waits_and_passes_when_a_reviewer_releases_it(tmp_path: Path, store_url: str, sink: Sink) -> None:
+def test_a_held_message_passes_when_a_reviewer_releases_it(tmp_path: Path, store_url: str, sink: Sink) -> None:
     with Gateway(tmp_path / "g", url=store_url, smarthost_port=sink.port) as gateway:
         gateway.submit(clear("Not encrypted, though billing demands it."), to="billing@acme.example")
         (row,) = gateway.wait_for_held(1)
@@ -182,6 +182,20 @@ def test_a_held_message_waits_and_passes_when_a_reviewer_releases_it(tmp_path: P
         assert gateway.rows("SELECT count(*) FROM spool") == [(0,)]
         gateway.wait_for(
             lambda: not list((gateway.keys / "inspector" / "held").glob("*.key")), what="the one-row keys to go"
+        )
+
+
+def test_a_held_message_expires_and_its_sender_is_told(tmp_path: Path, sink: Sink) -> None:
+    settings = {"inspector": "held_hours = 0.0005"}
+    with Gateway(tmp_path / "g", smarthost_port=sink.port, settings=settings) as gateway:
+        gateway.submit(clear("Nobody will ever read this."), to="billing@acme.example")
+        mails = sink.wait(2)
+        subjects = {email.message_from_bytes(mail.raw, policy=email.policy.default)["Subject"] for mail in mails}
+        assert subjects == {"Your message is being checked", "Your message could not be read"}
+        assert gateway.rows("SELECT count(*) FROM spool") == [(0,)]
+        assert gateway.held() == []
+        gateway.wait_for(
+            lambda: not list((gateway.keys / "inspector" / "held").glob("*.key")), what="its key to be destroyed"
         )
 
 

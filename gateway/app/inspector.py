@@ -93,11 +93,14 @@ def inspector(config: Config, running: Running) -> InspectorParts:
         first_contact_notice=config.notices.first_contact,
     )  # fmt: skip
     certificates = Certificates(database=database, contacts=contacts, workshop=workshop, clock=clock, log=log)
-    protections = Protections(queue=queue, certificates=certificates, mailboxes=mailboxes)
+    protections = Protections(
+        database=database, certificates=certificates, mailboxes=mailboxes, clock=clock
+    )  # fmt: skip
     housekeeping = Housekeeping(
         database=database, spool=spool_, replies=replies, requests=requests, certificates=certificates,
         protections=protections, workshop=workshop, keys=keys,
-        epoch_seconds=config.inspector.spool_key_seconds, notices=config.notices.held, clock=clock, log=log,
+        epoch_seconds=config.inspector.spool_key_seconds, held_seconds=config.inspector.held_hours * 3600,
+        notices=config.notices.held, clock=clock, log=log,
     )  # fmt: skip
     holding = Holding(
         spool=spool_, workshop=workshop, atrest=atrest, desk_atrest=desk_atrest, clock=clock,

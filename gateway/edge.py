@@ -53,8 +53,9 @@ async def serve(config: Config, running: Running) -> None:
     stopping = asyncio.create_task(running.stopping.wait())
     try:
         await asyncio.wait({serving, sending, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if serving.done():
-            await serving  # a port that can't be had, or an error of ours: it ends the process
+        for ended in (serving, sending):
+            if ended.done():
+                await ended  # a port that can't be had, or an error of ours: it ends the process, and is told
     finally:
         parts.sender.claiming.stop()
         for task in (serving, announcing, stopping, *background):

@@ -49,7 +49,7 @@ class Sink:
     def port(self) -> int:
         return int(self._server.sockets[0].getsockname()[1])
 
-    async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+    async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:
         mail = Mail(envelope.mail_from.strip("<>"), list(envelope.rcpt_tos), bytes(envelope.original_content))
         answer = "250 OK" if self.after == 0 else self.answer
         self.after -= self.after > 0

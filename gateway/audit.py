@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any, Final
@@ -157,17 +157,40 @@ def record(event: Event, **facts: Fact) -> Record:
 
 
 def _checked(name: str, fact: Fact) -> Fact:
-    kind = FACTS.get(name)
-    match kind, fact:
-        case Kind.FLAG, bool():
-            return fact
-        case ((Kind.NUMBER | Kind.TIME), int()) if not isinstance(fact, bool) and abs(fact) < 2**53:
-            return fact
-        case ((Kind.ID | Kind.TOKEN), str()) if _TOKEN.fullmatch(fact):
-            return str(fact)
-        case Kind.CODES, tuple() | list() if all(isinstance(code, str) and _TOKEN.fullmatch(code) for code in fact):
-            return tuple(str(code) for code in fact)
-    raise TypeError(f"not a fact: {name}" if kind else "an unknown fact")
+    check = _CHECKS.get(name)
+    if check is None:
+        raise TypeError("an unknown fact")
+    if not check(fact):
+        raise TypeError(f"not a fact: {name}")
+    return tuple(str(code) for code in fact) if isinstance(fact, (tuple, list)) else fact
+
+
+def _is_word(fact: object) -> bool:
+    return isinstance(fact, str) and _TOKEN.fullmatch(fact) is not None
+
+
+def _is_number(fact: object) -> bool:
+    """As JSON's readers everywhere take it (RFC 8785, section 3.2.2.3)."""
+    return isinstance(fact, int) and not isinstance(fact, bool) and -(2**53) < fact < 2**53
+
+
+def _is_flag(fact: object) -> bool:
+    return isinstance(fact, bool)
+
+
+def _is_codes(fact: object) -> bool:
+    return isinstance(fact, (tuple, list)) and all(map(_is_word, fact))
+
+
+_BY_KIND: Final[Mapping[Kind, Callable[[object], bool]]] = {
+    Kind.ID: _is_word,
+    Kind.TOKEN: _is_word,
+    Kind.NUMBER: _is_number,
+    Kind.TIME: _is_number,
+    Kind.FLAG: _is_flag,
+    Kind.CODES: _is_codes,
+}
+_CHECKS: Final = {name: _BY_KIND[kind] for name, kind in FACTS.items()}
 
 
 def note(conn: Connection, *records: Record) -> None:
@@ -235,7 +258,10 @@ def canonical(chain: str, seq: int, at: int, event: str, facts: Mapping[str, Fac
     """RFC 8785: sorted names, no blanks. Our strings are ASCII tokens and our numbers integers below 2^53, so that
     Python's own writer gives its very form."""
     leaf = {"at": at, "chain": chain, "event": event, "facts": facts, "prev": prev.hex(), "seq": seq}
-    return json.dumps(leaf, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _JSON(leaf)
+
+
+_JSON: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def leaf_hash(leaf: str) -> bytes:

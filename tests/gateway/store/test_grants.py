@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import psycopg
@@ -18,6 +19,7 @@ from gateway.store.database import Database, Role
 from gateway.store.grants import GRANTS, ROLES
 from gateway.store.spool import put
 
+_logins = itertools.count(1)
 TABLES = [*schema.metadata.tables, "alembic_version"]
 PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 
@@ -30,7 +32,7 @@ def plain(postgres_url: str) -> str:
 @pytest.fixture
 def login(plain: str) -> Callable[[str], str]:
     """The URL of a login of its own that is a member of one group role."""
-    name = conninfo_to_dict(plain)["dbname"]
+    name = f"{conninfo_to_dict(plain)['dbname']}_{next(_logins)}"
     made = []
     with psycopg.connect(plain, autocommit=True) as conn:
         for role in ROLES:

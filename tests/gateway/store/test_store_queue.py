@@ -50,7 +50,7 @@ async def test_an_old_lease_cannot_file(house: House) -> None:
 
 async def test_without_a_stamp_nothing_is_filed_and_the_row_stays(house: House) -> None:
     class Gone:
-        def stamp(self, _: object, /) -> bytes:
+        def stamp(self, *_: object) -> tuple[bytes, ...]:
             raise Unavailable
 
     claim = await house.arrive()

@@ -58,11 +58,15 @@ class Certificates:
 
     def usable(self, bound: Iterable[Bound]) -> tuple[Fingerprint, ...]:
         """Those of the trusted ones that an answer can be sealed to now."""
+        return self.usable_named(one.fingerprint for one in bound if one.trust is Trust.TRUSTED)
+
+    def usable_named(self, trusted: Iterable[str]) -> tuple[Fingerprint, ...]:
+        """As `usable`, by the fingerprints of trusted ones."""
         now = self._clock.now()
         found = []
-        for one in bound:
-            certificate = self._known.get(Fingerprint(one.fingerprint))
-            if one.trust is not Trust.TRUSTED or certificate is None or certificate.revoked:
+        for fingerprint in trusted:
+            certificate = self._known.get(Fingerprint(fingerprint))
+            if certificate is None or certificate.revoked:
                 continue
             if certificate.can_encrypt and (certificate.expires_at is None or certificate.expires_at > now):
                 found.append(certificate.fingerprint)

@@ -244,10 +244,11 @@ class Agent:
         self._openers -= 1
 
     def _stamp(self, _: int, request: protocol.Stamp, __: tuple[int, ...]) -> bytes:
-        kind, count = _fields(request.encoded)
-        if _STAMPED.get(kind) != count:
-            raise BadData
-        return protocol.done(self._keys.stamp.sign(request.encoded))
+        for one in request.encoded:
+            kind, count = _fields(one)
+            if _STAMPED.get(kind) != count:
+                raise BadData
+        return protocol.done(tuple(self._keys.stamp.sign(one) for one in request.encoded))
 
     def _hold(self, number: int, request: protocol.Hold, files: tuple[int, ...]) -> None:
         if request.binding.purpose is not Purpose.SPOOL:

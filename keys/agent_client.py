@@ -3,7 +3,7 @@
     with AgentClient(config.keys_folder()) as agent:
         ours, theirs = socket.socketpair()
         agent.attend(ours, box, binding, Kind.INBOUND)     # an opener now serves the other end; ours may be closed
-        signature = agent.stamp(StampedRow(...))
+        row, head = agent.stamp(StampedRow(...), StampedHead(...))
 
 Rules:
 1. Every method may be called from any thread; each waits for its own answer only.
@@ -128,9 +128,9 @@ class AgentClient:
         process.tell(protocol.AttendSeveral(messages, seconds), (line.fileno(),))
         return True
 
-    def stamp(self, stamped: StampedRow | StampedHead) -> bytes:
-        """64 bytes; the shape of `keys.stamping.Stamper.stamp`."""
-        return self._ask(protocol.Stamp(stamped.encode()), bytes)
+    def stamp(self, *stamped: StampedRow | StampedHead) -> tuple[bytes, ...]:
+        """64 bytes for each; the shape of `keys.stamping.Stamper.stamp`. What is filed together is asked together."""
+        return self._ask(protocol.Stamp(tuple(one.encode() for one in stamped)), tuple[bytes, ...])
 
     def box(self, payload: Secret[bytes], binding: Binding) -> bytes:
         """A box from the inspector to itself or to the edge: a notice (REPLY), an answer (OUTBOX)."""

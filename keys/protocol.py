@@ -139,9 +139,9 @@ class AttendSeveral(Request, tag="attend_several"):
 
 
 class Stamp(Request, tag="stamp"):
-    """`encoded` is what StampedRow.encode or StampedHead.encode gave -> 64 bytes."""
+    """`encoded` are what StampedRow.encode or StampedHead.encode gave -> tuple of 64 bytes each, in order."""
 
-    encoded: bytes
+    encoded: tuple[bytes, ...]
 
 
 class Hold(Request, tag="hold"):

@@ -14,6 +14,6 @@ class Stamper:
     def public(self) -> VerifyKey:
         return self._key.public
 
-    def stamp(self, stamped: StampedRow | StampedHead) -> bytes:
-        """64 bytes."""
-        return self._key.sign(stamped.encode())
+    def stamp(self, *stamped: StampedRow | StampedHead) -> tuple[bytes, ...]:
+        """64 bytes for each."""
+        return tuple(self._key.sign(one.encode()) for one in stamped)

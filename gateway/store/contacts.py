@@ -29,7 +29,7 @@ from keys.stamp import StampedHead, StampedRow
 class Stamper(Protocol):
     """The key process's client, or `keys.stamping.Stamper`."""
 
-    def stamp(self, stamped: StampedRow | StampedHead, /) -> bytes: ...
+    def stamp(self, *stamped: StampedRow | StampedHead) -> tuple[bytes, ...]: ...
 
 
 class Trust(StrEnum):

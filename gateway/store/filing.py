@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
@@ -191,11 +191,12 @@ class Filing:
         head = StampedHead(
             tenant=self._tenant, conversation=place.id, epoch=place.epoch, length=place.length, chain=place.chain
         )
-        self._save(conn, place, self._stamper.stamp(head), row.at)
+        row_stamp, head_stamp = self._stamper.stamp(stamped, head)
+        self._save(conn, place, head_stamp, row.at)
         _MESSAGE.run(
             conn, id=row.id, conversation_id=place.id, sequence=sequence, revision=revision,
             direction=row.direction.value, policy_version=self.policy_version, author=row.author, sealed=sealed,
-            stamp=self._stamper.stamp(stamped), at=row.at,
+            stamp=row_stamp, at=row.at,
         )  # fmt: skip
         if correspondent is not None:
             name = key.seal(Secret(correspondent.encode()), correspondent_place(place.id))
@@ -221,13 +222,17 @@ class Filing:
             place.number = new_number()
         place.new = False
 
-    def newest_inbound(
-        self, conn: Connection, conversation: str, message: str | None, contact: str, key_desk: bytes
-    ) -> Sanitized | None:
-        """The content of the customer's newest message."""
-        row: Any = conn.execute(select(_MESSAGES).where(_MESSAGES.c.id == message)).first() if message else None
-        if row is None:
-            return None
+    def inbound(self, conn: Connection, conversation: str, contact: str, key_desk: bytes) -> list[Sanitized]:
+        """The customer's messages, newest first. Raises CannotDecrypt when one isn't this contact's, in this very
+        conversation: rows can be moved about by whoever has the database, but not that they would open there."""
+        rows = conn.execute(
+            select(_MESSAGES)
+            .where(_MESSAGES.c.conversation_id == conversation, _MESSAGES.c.direction == Direction.IN.value)
+            .order_by(_MESSAGES.c.sequence.desc())
+        )
         key = self._directory.desk_key(contact, key_desk)
-        opened = key.open(row.sealed, row_place(conversation, row.id, row.sequence, row.revision))
-        return unpack(Sanitized, opened.reveal())
+        found = []
+        for row in rows:
+            opened = key.open(row.sealed, row_place(conversation, row.id, row.sequence, row.revision))
+            found.append(unpack(Sanitized, opened.reveal()))
+        return found

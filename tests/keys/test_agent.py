@@ -237,8 +237,9 @@ def test_the_key_process_stamps_rows_and_heads_and_nothing_else(agent: AgentClie
         tenant="", conversation="c", message="m", sequence=1, revision=1, policy_version=1, ciphertext=bytes(100_000)
     )
     head = stamp.StampedHead(tenant="", conversation="c", epoch=1, length=1, chain=stamp.chain_of([row.digest()]))
-    stamp.verify(key, agent.stamp(row), row)
-    stamp.verify(key, agent.stamp(head), head)
+    of_row, of_head = agent.stamp(row, head)
+    stamp.verify(key, of_row, row)
+    stamp.verify(key, of_head, head)
 
     class Other(stamp.StampedHead):
         __slots__ = ()
@@ -247,7 +248,7 @@ def test_the_key_process_stamps_rows_and_heads_and_nothing_else(agent: AgentClie
             return b"\x00\x00\x00\x05other"
 
     with pytest.raises(BadData):
-        agent.stamp(Other(tenant="", conversation="c", epoch=1, length=1, chain=b""))
+        agent.stamp(row, Other(tenant="", conversation="c", epoch=1, length=1, chain=b""))
 
 
 def test_box_keys_rotate_and_retire_in_the_key_process(agent: AgentClient, folder: Path) -> None:

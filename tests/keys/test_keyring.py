@@ -204,7 +204,7 @@ def test_a_stamp_covers_every_field(folder: Path) -> None:
     row = stamp.StampedRow(
         tenant="t", conversation="c", message="m", sequence=1, revision=1, policy_version=1, ciphertext=b"x"
     )
-    signature = Stamper(holder.stamp).stamp(row)
+    (signature,) = Stamper(holder.stamp).stamp(row)
     key = PublicKeys(folder / "public").verify_key("stamp")
     stamp.verify(key, signature, row)
     for field in dataclasses.fields(row):

@@ -56,7 +56,8 @@ def forms(canary: str) -> dict[str, bytes]:
         for offset in range(3):
             found[f"{name}, base64 +{offset}"] = _base64(raw, offset)
             found[f"{name}, base64url +{offset}"] = _base64(raw, offset).replace(b"+", b"-").replace(b"/", b"_")
-    return {name: form for name, form in found.items() if len(form) >= SHORTEST}
+    once = {form: name for name, form in reversed(found.items()) if len(form) >= SHORTEST}
+    return {name: form for form, name in once.items()}
 
 
 def _base64(raw: bytes, offset: int) -> bytes:

@@ -201,7 +201,7 @@ class Gateway:
             if self.process.poll() is not None:
                 break
             time.sleep(0.03)
-        tail = "\n".join(json.dumps(line) for line in self.log[-25:])
+        tail = "\n".join(json.dumps(line) for line in self.log[-400:] if line["event"] != "library")
         raise AssertionError(f"waited in vain for {what}\n{tail}\n" + "".join(self.noise[-40:]))
 
     # --- mail in

@@ -12,6 +12,7 @@ import importlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class Ran:
         sweep(canaries, {"log": self.whole.written()})
         hidden = [one for one in vector.canaries if self._hidden(vector, one)]
         sweep(hidden, {"the desk's answers": b"\0".join([*self.whole.agent.heard, *self.whole.supervisor.heard])})
-        mails = [mail.raw for mail in self.sink.mails] + [opened(mail.raw) for mail in self.sink.mails]
+        mails = [part for mail in self.sink.mails for part in (mail.raw, opened(mail.raw))]
         sweep([] if vector.channel == "reply" else canaries, {f"mail {number}": raw for number, raw in enumerate(mails)})
 
 
@@ -69,6 +70,7 @@ class Ran:
         return not canary.startswith(MARK) or (vector.expect != "accept" and not vector.before and vector.channel != "reply")
 
 
+@cache
 def opened(mail: bytes) -> bytes:
     """A mail of ours, decrypted where we can."""
     found = re.search(rb"-----BEGIN PGP MESSAGE-----.*-----END PGP MESSAGE-----", mail, re.DOTALL)
@@ -84,7 +86,10 @@ def start(folder: Path, url: str, vectors: list[Vector]) -> Iterator[Ran]:
         with whole:
             disk = Disk((whole.folder,))
             ran = Ran(whole, Run(whole, vectors), sink, disk)
-            ran.run.all()
+            try:
+                ran.run.all()
+            except AssertionError as error:
+                pytest.fail(f"the vectors did not run: {error}", pytrace=False)
             yield ran
 
 
@@ -335,7 +340,11 @@ def test_the_audit_holds_and_tells_every_decision(ran: Ran) -> None:
 
 
 def test_no_canary_lies_anywhere_when_all_is_done(ran: Ran) -> None:
-    ran.whole.agent.page("/")
+    for vector in VECTORS:
+        came = ran.run.came.get(vector.name)
+        if came is not None and came.conversation and vector.canaries:
+            ran.whole.agent.page(f"/queue/open/{came.conversation}")
+    ran.whole.supervisor.page("/held")
     ran.whole.admin.all("/api/audit")
     canaries = [canary for vector in VECTORS for canary in vector.canaries]
     ran.disk.sweep(canaries)
@@ -345,7 +354,8 @@ def test_no_canary_lies_anywhere_when_all_is_done(ran: Ran) -> None:
     audit = repr(ran.whole.rows("SELECT leaf FROM audit")).encode()
     sweep(canaries, {"audit": audit, "log": ran.whole.written()})
     assert ran.whole.log and len(audit) > 10_000
-    shown = b"\0".join(ran.whole.agent.heard)
+    shown = b"\0".join([*ran.whole.agent.heard, *ran.whole.supervisor.heard, *ran.whole.admin.heard])
+    sweep([canary for canary in canaries if not canary.startswith(MARK)], {"the desk's pages": shown})
     assert list(occurrences(["my order 5521 was promised"], shown)), "the sweep would see what is there"
 
 

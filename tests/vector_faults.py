@@ -7,8 +7,8 @@ gateway; into a layer only where nothing from outside reaches the rule.
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -94,7 +94,7 @@ def insert_row(whole: Whole, vector: Vector) -> str:
     if "moved" in words:
         bound_to = Ulids(SystemClock()).new()
     if "lost-key" in words:
-        to = BoxPrivateKey.generate().public
+        to = BoxPrivateKey.generate().public()
     box = seal(content, to=to, by=by, binding=Binding(purpose=Purpose.SPOOL, row=bound_to, channel=channel))
     if "other-channel" in words:
         channel = "sms"
@@ -120,17 +120,20 @@ class Odd:
     """A gateway whose policy lets a downgrade pass, and whose gpg can be taken away."""
 
     def __init__(self, folder: Path) -> None:
-        bin_ = folder / "bin"
-        bin_.mkdir(parents=True)
-        self._gpg = bin_ / "gpg"
+        programs = folder / "bin"
+        programs.mkdir(parents=True)
+        for name in ("gpg", "gpg-agent", "gpgconf", "gpg-connect-agent"):
+            found = shutil.which(name)
+            if found:
+                (programs / name).symlink_to(found)
+        self._gpg = programs / "gpg"
         self.whole = Whole(
             folder / "g", settings={"policy.actions": '"outbound.downgrade" = "accept"'},
-            environment={"PATH": f"{bin_}:{os.environ['PATH']}"},
+            environment={"PATH": str(programs)},
         )  # fmt: skip
 
     def take_gpg_away(self) -> None:
-        self._gpg.write_text("#!/bin/sh\nexit 2\n")
-        self._gpg.chmod(0o755)
+        self._gpg.unlink()
 
     def run(self, vectors: Sequence[Vector]) -> dict[str, Came]:
         came: dict[str, Came] = {}

@@ -44,7 +44,6 @@ def smtp_limits(chosen: EdgeLimits) -> Limits:
         command_line_bytes=limits.COMMAND_LINE_BYTES,
         line_bytes=limits.LINE_BYTES_HARD,
         content_memory_bytes=limits.CONTENT_MEMORY_BYTES,
-        header_block_bytes=limits.HEADER_BLOCK_BYTES,
         recipients=limits.RECIPIENTS,
         connections=chosen.connections,
         connections_per_peer=chosen.connections_per_peer,

@@ -14,74 +14,63 @@ from datetime import UTC, datetime
 from typing import Final
 
 from channels.contract import Address
-from channels.email.address import Named, mailboxes, parse
+from channels.email import author as authors
+from channels.email.author import Mailbox, MailboxFault, mailboxes
+from channels.email.headers import HeaderFault, read
 from gateway import limits
 from gateway.fields import Fields, one_line, plain, words
 from gateway.opened import Oddity
 from gateway.reading import Reading
 
-_TWICE: Final = re.compile(r"\s*([^\s<>\",;:()]{1,320})\s*<([^\s<>\",;:()]{1,320})>\s*")
 _MESSAGE_ID: Final = re.compile(r"<[^<>\s]{1,250}>")
 _RUN_BY_PROGRAM: Final = frozenset({"bulk", "list", "junk", "auto_reply"})
+_NOBODY: Final = {0: Oddity.NO_FROM, 1: Oddity.UNREADABLE_FROM}
+_TOLD: Final = {
+    f"header.{fault}"
+    for fault in (HeaderFault.TOO_LARGE, HeaderFault.TOO_MANY, HeaderFault.NO_FIELD, HeaderFault.REPEATED)
+}
+"""Why there is no author, where another oddity holds the message already."""
 
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """`address` only if there is one From with one readable mailbox; `count` is the number of authors named."""
+    """`address` only if all programs read one and the same; `count` is the number of authors named."""
 
     address: Address | None
     name: str
     count: int
 
 
-def author(fields: Fields, reading: Reading) -> Author:
-    """RFC 5322, section 3.6.2; the display name is decoded after the address was read, never before."""
-    values = fields.all(b"from")
-    if not values:
-        reading.note(Oddity.NO_FROM)
-        return Author(None, "", 0)
-    lists = [named(value) for value in values]
-    count = sum(len(each) if each else 1 for each in lists)
-    if count > 1:
-        reading.note(Oddity.SEVERAL_FROM)
-        return Author(None, "", count)
-    if not lists[0]:
-        reading.note(Oddity.UNREADABLE_FROM)
-        return Author(None, "", 1)
-    only = lists[0][0]
-    return Author(only.address, words(only.name.encode("utf-8", "replace"))[: limits.NAME_CHARACTERS], 1)
-
-
-def named(value: bytes) -> tuple[Named, ...] | None:
-    """A mailbox list, or None. One reading beyond the grammar: `a@b.example <a@b.example>`, which many send."""
-    text = plain(value)
-    found = mailboxes(text)
-    if found is None and (twice := _TWICE.fullmatch(text)) and twice[1].lower() == twice[2].lower():
-        address = parse(twice[2])
-        found = None if address is None else (Named("", address),)
-    return None if found is not None and len(found) > limits.ADDRESSES else found
+def author(raw: bytes, reading: Reading) -> Author:
+    """Of a whole message, by the answer that transport authentication gets; its display name is decoded only now."""
+    found = authors.author(read(raw))
+    if isinstance(found, Mailbox):
+        return Author(found.address, words(found.name.encode())[: limits.NAME_CHARACTERS], 1)
+    if found.reason not in _TOLD:
+        reading.note(_NOBODY.get(found.count, Oddity.SEVERAL_FROM))
+    return Author(None, "", found.count)
 
 
 def reply_to(fields: Fields) -> tuple[Address, ...]:
-    value = fields.first(b"reply-to")
-    return tuple(each.address for each in (named(value) or ())) if value else ()
+    found = mailboxes(fields.first("reply-to") or b"")
+    return () if isinstance(found, MailboxFault) else tuple(each.address for each in found[: limits.ADDRESSES])
 
 
 def message_id(fields: Fields) -> str | None:
-    found = _MESSAGE_ID.search(plain(fields.first(b"message-id") or b""))
+    found = _MESSAGE_ID.search(plain(fields.first("message-id") or b""))
     return found[0] if found else None
 
 
 def references(fields: Fields) -> tuple[str, ...]:
     """Nearest first: In-Reply-To, then References from its end."""
-    answered = _MESSAGE_ID.findall(plain(fields.first(b"in-reply-to") or b""))
-    thread = _MESSAGE_ID.findall(plain(fields.first(b"references") or b""))
+    answered = _MESSAGE_ID.findall(plain(fields.first("in-reply-to") or b""))
+    thread = _MESSAGE_ID.findall(plain(fields.first("references") or b""))
     return tuple(dict.fromkeys((*answered, *reversed(thread))))[: limits.REFERENCES]
 
 
 def date(fields: Fields) -> datetime | None:
     """RFC 5322's Date in UTC."""
-    value = fields.first(b"date")
+    value = fields.first("date")
     if value is None or len(value) > 120:
         return None
     try:
@@ -93,21 +82,21 @@ def date(fields: Fields) -> datetime | None:
 
 def automatic(fields: Fields, *, null_sender: bool, report: bool) -> bool:
     """Whether a program wrote it, so that nobody answers it by program (RFC 3834, RFC 2919, RFC 2369)."""
-    submitted = fields.text(b"auto-submitted").partition(";")[0].strip().lower()
+    submitted = fields.text("auto-submitted").partition(";")[0].strip().lower()
     return (
         null_sender
         or report
         or submitted not in ("", "no")
-        or fields.text(b"precedence").strip().lower() in _RUN_BY_PROGRAM
-        or any(name.startswith(b"list-") for name, _ in fields.pairs)
-        or any(name in fields for name in (b"x-autoreply", b"x-autorespond", b"x-autoresponse", b"feedback-id"))
+        or fields.text("precedence").strip().lower() in _RUN_BY_PROGRAM
+        or any(name.startswith("list-") for name, _ in fields.pairs)
+        or any(name in fields for name in ("x-autoreply", "x-autorespond", "x-autoresponse", "feedback-id"))
     )
 
 
 def autocrypt(fields: Fields, sender: Address | None) -> tuple[bytes, ...]:
     """The certificate in the one Autocrypt header (Autocrypt 1.1, section 2.1): its address must be the author's, and
     it must know no critical attribute that we don't. Several headers: none counts."""
-    values = fields.all(b"autocrypt")
+    values = fields.all("autocrypt")
     if len(values) != 1 or sender is None or len(values[0]) > limits.AUTOCRYPT_BYTES:
         return ()
     attributes: dict[str, str] = {}
@@ -129,7 +118,7 @@ def autocrypt(fields: Fields, sender: Address | None) -> tuple[bytes, ...]:
 
 
 def subject(fields: Fields) -> str:
-    return one_line(fields.text(b"subject"))[: limits.SUBJECT_CHARACTERS]
+    return one_line(fields.text("subject"))[: limits.SUBJECT_CHARACTERS]
 
 
 # --- language: English or Spanish, by their commonest words

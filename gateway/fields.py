@@ -1,10 +1,11 @@
-"""Header fields: reading a header block (RFC 5322) and encoded words (RFC 2047).
+"""What header fields mean for an agent: their values, what is odd about them, and encoded words (RFC 2047).
 
 Rules:
-1. Every function is linear in its input and total: hostile input gives an oddity or plain text, never an exception
+1. The block is read by `channels.email.headers`, as transport authentication reads it; its faults become oddities.
+2. Every function is linear in its input and total: hostile input gives an oddity or plain text, never an exception
    but `TooMuch`. The stdlib's own header parsers are not used: some need a minute for 200 KB (cpython #136063).
-2. Values stay bytes until somebody asks for text. Fields that are read have a cap; others may be long (ARC, Exchange).
-3. Of several fields of one name the first counts; that there were several is an oddity.
+3. Values stay bytes until somebody asks for text. Fields that are read have a cap; others may be long (ARC, Exchange).
+4. Of several fields of one name the first counts; that there were several is an oddity.
 """
 
 from __future__ import annotations
@@ -13,110 +14,82 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from channels.email.headers import CONTENT_SINGLE, SINGLE, Field, HeaderFault, read_block, unfold
 from gateway import limits
 from gateway.decoding import base64_octets, text_of
 from gateway.opened import Oddity
 from gateway.reading import Reading, TooMuch
 
-SINGLE: Final = frozenset({
-    b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc", b"message-id", b"in-reply-to", b"references", b"subject",
-    b"date",
-})  # fmt: skip
-"""RFC 5322, section 3.6: at most one of each."""
-CONTENT_SINGLE: Final = frozenset({b"content-type", b"content-transfer-encoding", b"content-disposition",
-                                   b"content-id", b"mime-version"})  # fmt: skip
-_CAPPED: Final = (SINGLE | CONTENT_SINGLE) - {b"to", b"cc", b"bcc", b"references", b"in-reply-to"}
+_CAPPED: Final = SINGLE - {"to", "cc", "bcc", "references", "in-reply-to", "content-description"}
 """Read closely. Threads grow long References, circulars a long To: those are read in linear time or not at all."""
-_NAME: Final = re.compile(rb"[!-9;-~]+")
-_NOISE: Final = re.compile(rb"[^a-z0-9-]+")
-_LINE_BREAK: Final = re.compile(rb"\r?\n")
+_ODD: Final = {
+    HeaderFault.NO_FIELD: Oddity.HEADER_BODY_GAP,
+    HeaderFault.BAD_NAME: Oddity.BAD_HEADER,
+    HeaderFault.SPACED_NAME: Oddity.BAD_HEADER,
+    HeaderFault.BARE_CR_OR_LF: Oddity.BARE_NEWLINE,
+}
+_TOO_MUCH: Final = {HeaderFault.TOO_LARGE: "header-block", HeaderFault.TOO_MANY: "headers"}
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
     """The fields of one header block in their order: lower-case names, values unfolded and without outer blanks."""
 
-    pairs: tuple[tuple[bytes, bytes], ...] = ()
+    pairs: tuple[tuple[str, bytes], ...] = ()
 
-    def all(self, name: bytes) -> list[bytes]:
+    def all(self, name: str) -> list[bytes]:
         return [value for known, value in self.pairs if known == name]
 
-    def first(self, name: bytes) -> bytes | None:
+    def first(self, name: str) -> bytes | None:
         return next((value for known, value in self.pairs if known == name), None)
 
-    def text(self, name: bytes) -> str:
+    def text(self, name: str) -> str:
         """The first of this name, encoded words decoded; "" when there is none."""
         value = self.first(name)
         return "" if value is None else words(value)
 
-    def __contains__(self, name: bytes) -> bool:
+    def __contains__(self, name: str) -> bool:
         return any(known == name for known, _ in self.pairs)
 
 
-def header_block(source: bytes, start: int, end: int, reading: Reading, *, mail: bool) -> tuple[Fields, int]:
-    """The fields from `start`, and where the body begins. `mail`: a message's own header, where RFC 5322 allows but
-    one of some fields; otherwise a part's. A line that is no field ends the header and belongs to the body."""
-    fields: list[tuple[bytes, list[bytes]]] = []
-    at = start
-    while at < end:
-        if at - start > limits.HEADER_BLOCK_BYTES:
-            raise TooMuch("header-block")
-        stop = source.find(b"\n", at, min(end, at + limits.HEADER_BLOCK_BYTES + 1))
-        if stop < 0 and end - at > limits.HEADER_BLOCK_BYTES:
-            if b":" in source[at : at + 80] or source[at : at + 1] in (b" ", b"\t"):
-                raise TooMuch("header-block")
-            reading.note(Oddity.HEADER_BODY_GAP)
-            break
-        after = end if stop < 0 else stop + 1
-        line = source[at:after].rstrip(b"\r\n")
-        if not line:
-            at = after
-            break
-        if line[0] in b" \t" and fields:
-            fields[-1][1].append(line)
-        else:
-            name, colon, value = line.partition(b":")
-            bare = name.rstrip(b" \t")
-            if not colon or not bare or len(bare) > 100 or b" " in bare:
-                if at != start or not fields:
-                    reading.note(Oddity.HEADER_BODY_GAP)
-                break
-            if bare != name or not _NAME.fullmatch(bare):
-                reading.note(Oddity.BAD_HEADER)
-                bare = _NOISE.sub(b"", bare.lower()) or b"?"
-            fields.append((bare.lower(), [value]))
-            if len(fields) > limits.HEADERS:
-                raise TooMuch("headers")
-        at = after
-    pairs = tuple((name, _unfolded(name, lines, reading)) for name, lines in fields)
-    _several(pairs, reading, mail=mail)
-    return Fields(pairs), at
+def header(source: bytes, start: int, end: int, reading: Reading, *, mail: bool) -> tuple[Fields, int]:
+    """The fields of the message or part at `start`, and where its body begins. `mail`: a message's own header, where
+    RFC 5322 allows but one of some fields; otherwise a part's. Raises TooMuch."""
+    block = read_block(source, start, end, single=SINGLE if mail else CONTENT_SINGLE)
+    for fault, oddity in _ODD.items():
+        if fault in block.faults:
+            reading.note(oddity)
+    for fault, reason in _TOO_MUCH.items():
+        if fault in block.faults:
+            raise TooMuch(reason)
+    fields = Fields(tuple((each.name, _value(each, reading)) for each in block.fields))
+    if HeaderFault.REPEATED in block.faults:
+        _repeated(fields, reading, mail=mail)
+    return fields, block.body
 
 
-def _unfolded(name: bytes, lines: list[bytes], reading: Reading) -> bytes:
-    value = b"".join(lines)
+def _value(field: Field, reading: Reading) -> bytes:
+    value = unfold(field.value)
     if len(value) > limits.HEADER_BYTES:
-        if name in _CAPPED:
+        if field.name in _CAPPED:
             raise TooMuch("header")
         reading.note(Oddity.LONG_HEADER)
-    if b"\0" in value:
+    if b"\0" in field.raw:
         reading.note(Oddity.NUL)
-    if b"\r" in value:
-        reading.note(Oddity.BARE_NEWLINE)
-    return value.strip(b" \t\r\n")
+    return value.strip(b" \t\r")
 
 
-def _several(pairs: tuple[tuple[bytes, bytes], ...], reading: Reading, *, mail: bool) -> None:
-    seen: dict[bytes, bytes] = {}
-    for name, value in pairs:
+def _repeated(fields: Fields, reading: Reading, *, mail: bool) -> None:
+    seen: dict[str, bytes] = {}
+    for name, value in fields.pairs:
         if name not in seen:
             seen[name] = value
-        elif name == b"content-transfer-encoding" and seen[name].lower() != value.lower():
+        elif name == "content-transfer-encoding" and seen[name].lower() != value.lower():
             reading.note(Oddity.CONFLICTING_TRANSFER_ENCODING)
         elif name in CONTENT_SINGLE:
             reading.note(Oddity.DUPLICATE_CONTENT_HEADER)
         elif mail and name in SINGLE:
-            reading.note(Oddity.SEVERAL_FROM if name == b"from" else Oddity.DUPLICATE_HEADER)
+            reading.note(Oddity.SEVERAL_FROM if name == "from" else Oddity.DUPLICATE_HEADER)
 
 
 # --- RFC 2047

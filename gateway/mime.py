@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from channels.email.headers import beginning
 from gateway import limits
 from gateway.decoding import IDENTITY, declared_charset, octets, text_of, tidy, unflow
-from gateway.fields import Fields, header_block
+from gateway.fields import Fields, header
 from gateway.opened import Oddity
 from gateway.parameters import Valued, valued
 from gateway.reading import Reading, TooMuch
@@ -113,8 +114,7 @@ def parse(source: bytes, reading: Reading, *, path: str = "1", wire: bool = Fals
     start = 0
     if wire:
         _line_breaks(source, reading)
-        if source.startswith(b"From "):  # an mbox's separator
-            start = source.find(b"\n") + 1 or len(source)
+        start = beginning(source)
     return _entity(source, start, len(source), reading, path=path, depth=0, outer=(), default=_PLAIN, mail=wire)
 
 
@@ -147,12 +147,12 @@ def _entity(
     if depth > limits.MIME_DEPTH:
         raise TooMuch("depth")
     reading.part()
-    fields, body = header_block(source, start, end, reading, mail=mail)
+    fields, body = header(source, start, end, reading, mail=mail)
     entity = Entity(
         path=path, source=source, start=start, body=body, end=end, fields=fields,
         content=_content_type(fields, default, reading),
-        disposition=valued(fields.first(b"content-disposition") or b""),
-        encoding=valued(fields.first(b"content-transfer-encoding") or b"").value,
+        disposition=valued(fields.first("content-disposition") or b""),
+        encoding=valued(fields.first("content-transfer-encoding") or b"").value,
     )  # fmt: skip
     if entity.media_type.startswith("multipart/"):
         _take_apart(entity, reading, depth=depth, outer=outer)
@@ -164,7 +164,7 @@ def _entity(
 
 
 def _content_type(fields: Fields, default: Valued, reading: Reading) -> Valued:
-    raw = fields.first(b"content-type")
+    raw = fields.first("content-type")
     if raw is None:
         return default
     found = valued(raw)

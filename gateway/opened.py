@@ -1,7 +1,7 @@
 """Opened: a message after decrypting and parsing, before anybody judged its content.
 
 Everything a customer wrote is `Secret` here: subject, display name and file names too. Addresses are parsed by our own
-strict grammar (`channels.email.address`); an address that doesn't parse is None, never a guess.
+strict grammar (`channels.email.author`); an address that doesn't parse is None, never a guess.
 """
 
 from __future__ import annotations

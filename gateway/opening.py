@@ -3,7 +3,8 @@
 Rules:
 1. Whatever a message contains, it becomes an `Opened`: what can't be opened is a `Failure`, what can't be read in full
    is `excess`, what readers disagree on is an `Oddity`. The INSPECTION layer judges them; here nothing is judged.
-2. Nothing is taken from the message that transport facts already say, and the author is read by the strict grammar.
+2. Nothing is taken from the message that transport facts already say, and the author is the one whom authentication
+   spoke of: it is the answer of one function (`channels.email.author`).
 3. All work happens in a parser worker that holds no keys; only the opener is asked, over its pipe.
 """
 
@@ -49,7 +50,7 @@ async def open_inbound(inbound: Inbound, opener: Opener) -> Opened:
 async def _opened(inbound: Inbound, walker: Walker, root: Entity | None, text: str, excess: str) -> Opened:
     reading = walker.reading
     fields = root.fields if root else Fields()
-    author = facts.author(fields, reading) if root else facts.Author(None, "", 0)
+    author = facts.author(inbound.raw.reveal(), reading)
     report = root is not None and root.media_type == "multipart/report"
     scopes = walker.scopes
     payload = walker.payload if walker.payload_scope.layers else None

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from channels.contract import Address
+from channels.email.author import Mailbox, only_mailbox
 from gateway import facts
 from gateway.fields import Fields
 from gateway.mime import Entity
@@ -45,7 +46,7 @@ def subject(
     decrypted, or its signature is good."""
     shown = facts.subject(outer)
     source = None if payload is None else _holder(payload)
-    if source is None or b"subject" not in source.fields:
+    if source is None or "subject" not in source.fields:
         return Subject(shown, hidden=False)
     inner = facts.subject(source.fields)
     if not trusted:
@@ -75,12 +76,11 @@ def wraps(payload: Entity) -> bool:
 def compare_author(author: Address | None, payload: Entity | None, reading: Reading) -> None:
     """Notes an inner From that names somebody else."""
     source = None if payload is None else _holder(payload)
-    values = source.fields.all(b"from") if source else []
+    values = source.fields.all("from") if source else []
     if not values:
         return
-    inner = facts.named(values[0]) if len(values) == 1 else None
-    same = inner is not None and len(inner) == 1 and author is not None and inner[0].address.lower() == author.lower()
-    if not same:
+    inner = only_mailbox(values)
+    if author is None or not isinstance(inner, Mailbox) or inner.address.lower() != author.lower():
         reading.note(Oddity.OUTER_INNER_FROM_DIFFER)
 
 

@@ -176,7 +176,7 @@ class Walker:
         start = 0
         if kind == "related":
             wanted = entity.content.params.get("start", "")
-            start = next((i for i, c in enumerate(children) if wanted and c.fields.text(b"content-id") == wanted), 0)
+            start = next((i for i, c in enumerate(children) if wanted and c.fields.text("content-id") == wanted), 0)
         legacy = self._legacy() if entity is self.payload else None
         for index, child in enumerate(children):
             if kind == "report" and index >= 2:
@@ -213,9 +213,9 @@ class Walker:
         inside = scope.inside()
         if show and not (scope.layers and entity is self.payload and protected.wraps(entity)):
             lines = [
-                f"{name}: {one_line(child.fields.text(name.lower().encode()))[: limits.SUBJECT_CHARACTERS]}"
+                f"{name}: {one_line(child.fields.text(name.lower()))[: limits.SUBJECT_CHARACTERS]}"
                 for name in ("From", "To", "Date", "Subject")
-                if name.lower().encode() in child.fields
+                if name.lower() in child.fields
             ]
             self.pieces.append(Piece(text="\n".join(lines), scope=inside, label=ATTACHED_MESSAGE))
         await self.visit(child, inside, show=show)

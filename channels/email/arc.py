@@ -28,7 +28,7 @@ from channels.email.canonical import (
     unsigned,
 )
 from channels.email.dkim_key import Refusal
-from channels.email.fields import Field
+from channels.email.headers import Field
 from channels.email.resolver import Resolver
 
 ARC_SETS: Final = 50  # RFC 8617, section 4.2.1; as gateway.limits

@@ -16,7 +16,7 @@ from channels.email import authres
 from channels.email.arc import ARC_SETS, sealed_data
 from channels.email.canonical import Body, canonical_field, signed_fields, tags
 from channels.email.dkim_sign import OVERSIGNED, Signer, SigningError, folded
-from channels.email.fields import Field, read, unfold
+from channels.email.headers import Field, HeaderFault, read, unfold
 
 _KINDS: Final = ("arc-authentication-results", "arc-message-signature", "arc-seal")
 
@@ -34,7 +34,7 @@ def seal(raw: bytes, signer: Signer, *, server: str, now: int, names: Sequence[s
     """One more set for a message whose lines end in CRLF; None where the chain is closed. `server` is our authserv-id;
     `now` in seconds since 1970; `names` of the fields to sign, in order. Raises SigningError."""
     block = read(raw)
-    if not block.fields:
+    if not block.fields or block.faults & {HeaderFault.TOO_LARGE, HeaderFault.NO_FIELD}:
         raise SigningError("message is malformed")
     older = _older(block.fields)
     if older is None or len(older) >= ARC_SETS:
@@ -109,4 +109,4 @@ def _results(values: Sequence[bytes], server: str) -> tuple[str, str]:
 
 def _field(name: str, value: str) -> Field:
     raw = f"{name}: {value}".encode()
-    return Field(name.lower(), raw, b" " + value.encode(), True)
+    return Field(name.lower(), raw, b" " + value.encode())

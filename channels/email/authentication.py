@@ -3,8 +3,8 @@
 Rules:
 1. Pure and deterministic, given resolver and clock; whatever goes wrong is a fact too, and never a pass.
 2. One budget of DNS questions and one deadline over all checks together. ARC, which decides nothing, comes last.
-3. DMARC speaks only of a message that all programs read alike: one exact From with one mailbox, no field twice of which
-   there may be one, nothing in the header block that isn't a field. Else it is a permerror.
+3. DMARC speaks only of a message that has an author by `author.author`, which all programs read alike. Else it is a
+   permerror.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 from channels.contract import Authentication, DkimResult, Result
-from channels.email import address, arc, dkim, dkim_key, dmarc, spf
+from channels.email import arc, dkim, dkim_key, dmarc, spf
+from channels.email.address import local_part
 from channels.email.arc import ArcResult
-from channels.email.author import Author, is_local_part, parse_from
+from channels.email.author import Mailbox, NoAuthor, author
 from channels.email.canonical import Body
 from channels.email.dmarc import DmarcResult
-from channels.email.fields import AMBIGUOUS, HEADER_BLOCK_BYTES, SINGLE, HeaderBlock, read, to_crlf
+from channels.email.headers import read, to_crlf
 from channels.email.resolver import DNS_MESSAGE_SECONDS, DNS_QUESTIONS, Lookups, Resolver
 from channels.email.spf import SpfResult
 
@@ -35,7 +36,6 @@ FAULTY: Final = Authentication(
 class Bounds:
     """What one message may cost. The defaults are those of gateway.limits."""
 
-    header_bytes: int = HEADER_BLOCK_BYTES
     questions: int = DNS_QUESTIONS
     seconds: float = DNS_MESSAGE_SECONDS
     signatures: int = dkim.DKIM_SIGNATURES
@@ -89,7 +89,7 @@ class Authenticator:
         self, raw: bytes, lookups: Lookups, peer: str | None, helo: str, mail_from: str
     ) -> Authentication:
         message = to_crlf(raw)
-        block = read(message, max_bytes=self._bounds.header_bytes)
+        block = read(message)
         body = Body(message[block.body :])
         now = int(self._now().timestamp())
         by_spf = await self._spf(lookups, peer, helo, mail_from, now)
@@ -101,61 +101,50 @@ class Authenticator:
             limit=self._bounds.signatures,
             least_bits=self._bounds.rsa_bits,
         )
-        author = _author(block)
-        by_dmarc = await _dmarc(lookups, author, by_spf, by_dkim)
+        wrote = author(block)
+        by_dmarc = await _dmarc(lookups, wrote, by_spf, by_dkim)
         by_arc = await arc.validate(lookups, fields=block.fields, body=body, now=now, least_bits=self._bounds.rsa_bits)
-        return _facts(author, by_spf, by_dkim, by_dmarc, by_arc)
+        return _facts(wrote, by_spf, by_dkim, by_dmarc, by_arc)
 
     async def _spf(self, lookups: Lookups, peer: str | None, helo: str, mail_from: str, now: int) -> SpfResult:
         if peer is None:
             return SpfResult(result=Result.NONE, reason="peer.unknown")
         local = mail_from.rpartition("@")[0]
-        if local and not is_local_part(local) and address.parse(f"{local}@localhost") is None:
+        if local and local_part(local) is None:
             return SpfResult(result=Result.PERMERROR, reason="reverse-path")
         return await spf.check(
             lookups, peer=peer, helo=helo, mail_from=mail_from, receiver=self._receiver, timestamp=now
         )
 
 
-def _author(block: HeaderBlock) -> Author | str:
-    """The author, or why there is none that DMARC could speak of."""
-    faults = sorted(block.faults & AMBIGUOUS)
-    if faults:
-        return f"header.{faults[0]}"
-    if any(not each.exact for each in block.fields if each.name in SINGLE):
-        return "header.spaced-name"
-    author = parse_from(block.values("from"))
-    return author if isinstance(author, Author) else f"from.{author}"
-
-
 async def _dmarc(
-    lookups: Lookups, author: Author | str, by_spf: SpfResult, by_dkim: tuple[DkimResult, ...]
+    lookups: Lookups, wrote: Mailbox | NoAuthor, by_spf: SpfResult, by_dkim: tuple[DkimResult, ...]
 ) -> DmarcResult:
-    if isinstance(author, str):
-        return DmarcResult(result=Result.PERMERROR, reason=author)
-    found = await _aligned(lookups, author, by_spf, by_dkim, {Result.PASS})
+    if isinstance(wrote, NoAuthor):
+        return DmarcResult(result=Result.PERMERROR, reason=wrote.reason)
+    found = await _aligned(lookups, wrote.domain, by_spf, by_dkim, {Result.PASS})
     if found.result is Result.FAIL:
         # would it have passed, had every look-up been answered? Only identities of the author's own domain count: else
         # a forger's broken zone would turn "fail" into "not known"
-        best = await _aligned(lookups, author, by_spf, by_dkim, {Result.PASS, Result.TEMPERROR})
+        best = await _aligned(lookups, wrote.domain, by_spf, by_dkim, {Result.PASS, Result.TEMPERROR})
         if best.result is not Result.FAIL:
             return replace(found, result=Result.TEMPERROR, reason="not-known")
     return found
 
 
 async def _aligned(
-    lookups: Lookups, author: Author, by_spf: SpfResult, by_dkim: tuple[DkimResult, ...], counting: set[Result]
+    lookups: Lookups, author_domain: str, by_spf: SpfResult, by_dkim: tuple[DkimResult, ...], counting: set[Result]
 ) -> DmarcResult:
     return await dmarc.evaluate(
         lookups,
-        author_domain=author.domain,
+        author_domain=author_domain,
         dkim_domains=[each.domain for each in by_dkim if each.result in counting and each.domain],
         spf_domains=[by_spf.domain] if by_spf.result in counting and by_spf.domain else [],
     )
 
 
 def _facts(
-    author: Author | str,
+    wrote: Mailbox | NoAuthor,
     by_spf: SpfResult,
     by_dkim: tuple[DkimResult, ...],
     by_dmarc: DmarcResult,
@@ -172,8 +161,8 @@ def _facts(
         arc_domain=by_arc.domain,
         arc_reason=by_arc.reason,
         dmarc=by_dmarc.result,
-        dmarc_domain=by_dmarc.domain if isinstance(author, Author) else "",
+        dmarc_domain=by_dmarc.domain if isinstance(wrote, Mailbox) else "",
         dmarc_policy=by_dmarc.policy.value if by_dmarc.policy else "",
         dmarc_reason=by_dmarc.reason,
-        author_domain=author.domain if isinstance(author, Author) else "",
+        author_domain=wrote.domain if isinstance(wrote, Mailbox) else "",
     )

@@ -1,55 +1,48 @@
-"""Who the From field says that a message is by: RFC 5322's mailbox, read strictly, with RFC 6532's UTF-8, in linear
-time.
+"""Who wrote a message: the one mailbox of its one From field (RFC 5322, sections 3.4 and 3.6.2; in UTF-8, RFC 6532).
+
+`author` is the only answer to this question. The author whom DMARC is about, the one by whom messages are kept in order
+and the one whom an agent is shown are its answer, each time.
 
 Rules:
-1. An author is exactly one From field with exactly one mailbox. What programs read in different ways is refused:
-   routes, groups, comments anywhere but behind the mailbox, blanks, encoded words and quoted pairs inside an address.
-   (`address.mailboxes` reads more, for fields on which no identity rests.)
-2. The raw field is parsed first; only then is the display name decoded (RFC 2047): decoded, it is text, not syntax.
-3. Size before all else; NUL and other controls never pass.
-4. Domains are lower-case A-labels (RFC 5890). Local parts stay as they came.
+1. There is an author only if all programs read the same one: no fault in the header block that would let two programs
+   see two messages, one exact From, one mailbox in it.
+2. What programs read in different ways is no mailbox: routes, groups, literals, comments anywhere but behind it,
+   blanks, encoded words and backslashes inside an address. All fields that name people are read by this grammar.
+3. `alice@example.org <alice@example.org>` is no mailbox by the grammar, but many send it, and whichever of the two a
+   program takes, it takes the same one. So it is read; but only where both are equal.
+4. Display names are given raw: encoded words are decoded by who shows them, after the address was read, never before.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-import idna
-
 from channels.contract import Address
-from keys.secret import Secret
+from channels.email.address import ATEXT, domain_of, joined, local_part, mail_domain, parse
+from channels.email.headers import SINGLE, Block, HeaderFault
 
-FROM_BYTES: Final = 8_192  # one header field, as gateway.limits.HEADER_BYTES; a test holds them equal
-LOCAL_OCTETS: Final = 64  # RFC 5321, section 4.5.3.1.1
-DOMAIN_OCTETS: Final = 253  # RFC 1035, section 2.3.4, as text
-PATH_OCTETS: Final = 254  # RFC 5321, section 4.5.3.1.3, without the brackets
+FIELD_BYTES: Final = 8_192  # one header field, as gateway.limits.HEADER_BYTES; a test holds them equal
 
-_ATEXT: Final = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
-_ATOM: Final = re.compile(rf"[{_ATEXT}.\u0080-\U0010ffff]+")
-_DOT_ATOM: Final = re.compile(rf"[{_ATEXT}\u0080-\U0010ffff]+(?:\.[{_ATEXT}\u0080-\U0010ffff]+)*")
-_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\["\\])*+)"')
-_QUOTED_LOCAL: Final = re.compile(rf'"[{_ATEXT}. ]+"')
-_COMMENT: Final = re.compile(r"\(([^()\\<>@\"]*)\)\Z")
-_ENCODED: Final = re.compile(
-    r"=\?([A-Za-z0-9][A-Za-z0-9._:+-]{0,39})(?:\*[A-Za-z0-9-]{1,20})?\?([bBqQ])\?([!->@-~]*+)\?="
-)
-_BETWEEN_ENCODED: Final = re.compile(r"(\?=)[ \t]+(?==\?[A-Za-z0-9._:+-]{1,40}(?:\*[A-Za-z0-9-]{1,20})?\?[bBqQ]\?)")
-_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
-_BLANK_FOLD: Final = re.compile(rb"\r\n[ \t]++(?=\r\n|\Z)")
-_CODECS_REFUSED: Final = frozenset(
-    {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "utf_7", "undefined", "mbcs", "oem"}
-)
+_ATOM: Final = re.compile(rf"[{ATEXT}.\u0080-\U0010ffff]++")
+_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\[ -~])*+)"')
+_QUOTED_LOCAL: Final = re.compile(rf'"[{ATEXT}. \u0080-\U0010ffff]++"')
+_COMMENT: Final = re.compile(r"\(([^()\\<>@\"]*+)\)\Z")
+_ENCODED: Final = re.compile(r"=\?[^?\s]++\?[bBqQ]\?[^?\s]*+\?=")
+_TWICE: Final = re.compile(r"([^\s<>\",;:()\\]++)[ \t]*+<([^\s<>\",;:()\\]++)>")
+_FOLD: Final = re.compile(rb"\r?\n(?=[ \t])")
+_BLANK_FOLD: Final = re.compile(rb"\n[ \t]++(?=\r?\n|\r?\Z)")
+_PIECE: Final = re.compile(r'"(?:[^"\\]|\\.?)*+(?:"|\Z)|\([^()\\]*+\)|<[^<>"]*+>|,|[^",(<]++|.', re.DOTALL)
+
+AMBIGUOUS: Final = frozenset(HeaderFault) - {HeaderFault.SPACED_NAME, HeaderFault.BLANK_FOLD, HeaderFault.LF_ENDS}
+"""Faults with which two programs may see two different messages: nothing can be said of the author."""
 
 
-class FromFault(StrEnum):
-    """Why a message has no author that could be authenticated."""
+class MailboxFault(StrEnum):
+    """Why a field names nobody, or not the one that it must."""
 
     MISSING = "missing"
     REPEATED = "repeated"
@@ -67,73 +60,89 @@ class FromFault(StrEnum):
     LITERAL = "literal"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Author:
-    """`domain` is lower-case A-labels; `name` is the display name, decoded, whatever it holds."""
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """`name` is the display name as it stands: quotes removed, encoded words not decoded."""
 
-    local: str
-    domain: str
-    name: Secret[str] = field(repr=False)
+    address: Address
+    name: str = field(default="", repr=False)
 
     @property
-    def address(self) -> Address:
-        return Address(f"{self.local}@{self.domain}")
+    def domain(self) -> str:
+        return domain_of(self.address)
 
 
-def parse_from(values: Sequence[bytes], *, max_bytes: int = FROM_BYTES) -> Author | FromFault:
-    """The author, given the raw values (what follows the colon, folding included) of *all* From fields of a message."""
+@dataclass(frozen=True, slots=True)
+class NoAuthor:
+    """`reason` is "header." or "from." and a fault. `count`: how many authors are named, readable or not."""
+
+    reason: str
+    count: int
+
+
+def author(block: Block) -> Mailbox | NoAuthor:
+    """The one author of the message that this is the header block of, or why there is none."""
+    values = block.values("from")
+    faults = sorted(block.faults & AMBIGUOUS)
+    if HeaderFault.SPACED_NAME in block.faults and any(not each.exact and each.name in SINGLE for each in block.fields):
+        faults.append(HeaderFault.SPACED_NAME)
+    found = only_mailbox(values)
+    if isinstance(found, Mailbox) and not faults:
+        return found
+    reason = f"header.{faults[0]}" if faults else f"from.{found}"
+    return NoAuthor(reason, sum(len(_split(_loose(value))) for value in values))
+
+
+def only_mailbox(values: Sequence[bytes]) -> Mailbox | MailboxFault:
+    """The mailbox of a field that must be there once and name one, given the values (what follows the colon, folded or
+    not) of *all* fields of its name."""
     if not values:
-        return FromFault.MISSING
+        return MailboxFault.MISSING
     if len(values) > 1:
-        return FromFault.REPEATED
-    raw = values[0]
-    if len(raw) > max_bytes:
-        return FromFault.TOO_LARGE
-    if _BLANK_FOLD.search(raw):
-        return FromFault.SYNTAX
+        return MailboxFault.REPEATED
+    found = mailboxes(values[0])
+    if isinstance(found, MailboxFault):
+        return found
+    return found[0] if len(found) == 1 else MailboxFault.SEVERAL
+
+
+def mailboxes(value: bytes) -> tuple[Mailbox, ...] | MailboxFault:
+    """A mailbox list, as in From or Reply-To, given its value, folded or not. All of it parses, or none."""
+    if _BLANK_FOLD.search(value):
+        return MailboxFault.SYNTAX
+    value = _FOLD.sub(b"", value)
+    if len(value) > FIELD_BYTES:
+        return MailboxFault.TOO_LARGE
     try:
-        text = re.sub(rb"\r\n(?=[ \t])", b"", raw).decode("utf-8")
+        text = value.decode("utf-8")
     except UnicodeDecodeError:
-        return FromFault.NOT_UTF8
-    if has_control(text):
-        return FromFault.CONTROL
-    return _mailbox_field(text.strip(" \t"))
+        return MailboxFault.NOT_UTF8
+    if _has_control(text):
+        return MailboxFault.CONTROL
+    pieces = _split(text)
+    found = [_mailbox(piece.strip(" \t")) for piece in pieces]
+    readable = tuple(each for each in found if isinstance(each, Mailbox))
+    if len(readable) == len(found):
+        return readable
+    return MailboxFault.SEVERAL if len(found) > 1 else next(each for each in found if isinstance(each, MailboxFault))
 
 
-def domain_name(text: str) -> str | None:
-    """A host name as lower-case A-labels, or None where it is none. No trailing dot, no number as top label."""
-    if not text or len(text) > DOMAIN_OCTETS:
-        return None
-    labels: list[str] = []
-    for label in text.split("."):
-        if not label.isascii():
-            try:
-                label = idna.alabel(unicodedata.normalize("NFC", label.lower())).decode("ascii")
-            except (idna.IDNAError, UnicodeError):
-                return None
-        label = label.lower()
-        if not _LABEL.fullmatch(label):
-            return None
-        labels.append(label)
-    name = ".".join(labels)
-    return None if len(name) > DOMAIN_OCTETS or labels[-1].isdigit() else name
+def _loose(value: bytes) -> str:
+    """To be counted only."""
+    return value[:FIELD_BYTES].decode("latin-1")
 
 
-def is_local_part(local: str) -> bool:
-    """A dot-atom, or a quoted string of blanks and of what a dot-atom may hold."""
-    if len(local.encode("utf-8", "surrogatepass")) > LOCAL_OCTETS:
-        return False
-    if not local.isascii() and any(ord(c) > 127 and unicodedata.category(c)[0] not in "LMN" for c in local):
-        return False
-    return bool(_DOT_ATOM.fullmatch(local) or _QUOTED_LOCAL.fullmatch(local))
+def _split(text: str) -> list[str]:
+    """At its commas, but for those in quotes, comments and brackets."""
+    pieces, at = [], 0
+    for piece in _PIECE.finditer(text):
+        if piece[0] == ",":
+            pieces.append(text[at : piece.start()])
+            at = piece.end()
+    return [*pieces, text[at:]]
 
 
-def decode_words(text: str) -> str:
-    """Text with its encoded words (RFC 2047) decoded once. What can't be decoded stays as it is."""
-    return _ENCODED.sub(_decoded, _BETWEEN_ENCODED.sub(r"\1", text))
-
-
-def has_control(text: str) -> bool:
+def _has_control(text: str) -> bool:
     """Controls but for the tabulator, line and paragraph separators, byte-order marks, lone surrogates."""
     return any(
         (ord(c) < 32 and c != "\t") or 127 <= ord(c) < 160 or c in "\u2028\u2029\ufeff" or 0xD800 <= ord(c) < 0xE000
@@ -141,12 +150,12 @@ def has_control(text: str) -> bool:
     )
 
 
-def _mailbox_field(text: str) -> Author | FromFault:
+def _mailbox(text: str) -> Mailbox | MailboxFault:
     comment = ""
     if text.endswith(")"):
         found = _COMMENT.search(text, max(0, text.rfind("(")))
         if not found or found.start() == 0:
-            return FromFault.COMMENT
+            return MailboxFault.COMMENT
         comment, text = found[1], text[: found.start()].rstrip(" \t")
     words: list[str] = []
     at, end, quoted = 0, len(text), False
@@ -165,61 +174,52 @@ def _mailbox_field(text: str) -> Author | FromFault:
         at = match.end()
     if at < end and text[at] == "<":
         inside, closed, rest = text[at + 1 :].partition(">")
-        if not closed or "<" in inside:
-            return FromFault.SYNTAX
-        if rest.strip(" \t"):
-            return FromFault.SEVERAL if rest.lstrip(" \t").startswith(",") else FromFault.SYNTAX
-        return _author(inside, " ".join(words) or comment)
+        if not closed or "<" in inside or rest.strip(" \t"):
+            return MailboxFault.SYNTAX
+        return _addressed(inside, " ".join(words) or comment)
     if at < end and text[at] != "@":
         return _fault_at(text[at])
     if quoted and not _QUOTED_LOCAL.match(text):
-        return FromFault.SYNTAX
-    return _author(text, comment)
+        return MailboxFault.SYNTAX
+    if twice := _TWICE.fullmatch(text):
+        return _said_twice(twice, comment)
+    return _addressed(text, comment)
 
 
-def _author(spec: str, name: str) -> Author | FromFault:
-    local, at, domain = spec.rpartition("@")
-    if spec.startswith("@") or ":" in local:
-        return FromFault.ROUTE
+def _said_twice(twice: re.Match[str], comment: str) -> Mailbox | MailboxFault:
+    """Rule 3."""
+    said, meant = parse(twice[1]), _addressed(twice[2], comment)
+    if isinstance(meant, Mailbox) and said is not None and said.lower() == meant.address.lower():
+        return meant
+    return meant if isinstance(meant, MailboxFault) else MailboxFault.LOCAL_PART
+
+
+def _addressed(spec: str, name: str) -> Mailbox | MailboxFault:
+    before, at, after = spec.rpartition("@")
+    if spec.startswith("@") or ":" in before:
+        return MailboxFault.ROUTE
     if "(" in spec or ")" in spec:
-        return FromFault.COMMENT
-    if "," in spec:
-        return FromFault.SEVERAL
+        return MailboxFault.COMMENT
     if not at:
-        return FromFault.SYNTAX
+        return MailboxFault.SYNTAX
     if _ENCODED.search(spec):
-        return FromFault.ENCODED_WORD
-    if not is_local_part(local):
-        return FromFault.LOCAL_PART
-    if domain.startswith("["):
-        return FromFault.LITERAL
-    host = domain_name(domain)
+        return MailboxFault.ENCODED_WORD
+    local = local_part(before)
+    if local is None or (before.startswith('"') and not _QUOTED_LOCAL.fullmatch(before)):
+        return MailboxFault.LOCAL_PART
+    if after.startswith("["):
+        return MailboxFault.LITERAL
+    host = mail_domain(after)
     if host is None:
-        return FromFault.DOMAIN
-    if len(local.encode()) + 1 + len(host) > PATH_OCTETS:
-        return FromFault.TOO_LARGE
-    return Author(local=local, domain=host, name=Secret(decode_words(name)))
+        return MailboxFault.DOMAIN
+    address = joined(local, host)
+    return MailboxFault.TOO_LARGE if address is None else Mailbox(address, name)
 
 
-def _fault_at(character: str) -> FromFault:
+def _fault_at(character: str) -> MailboxFault:
     return {
-        ",": FromFault.SEVERAL,
-        ":": FromFault.GROUP,
-        ";": FromFault.GROUP,
-        "(": FromFault.COMMENT,
-        ")": FromFault.COMMENT,
-    }.get(character, FromFault.SYNTAX)
-
-
-def _decoded(match: re.Match[str]) -> str:
-    charset, encoding, payload = match[1].lower(), match[2].lower(), match[3]
-    if charset.replace("-", "_") in _CODECS_REFUSED:
-        return match[0]
-    try:
-        if encoding == "b":
-            data = base64.b64decode(payload + "=" * (-len(payload) % 4), validate=True)
-        else:
-            data = binascii.a2b_qp(payload.encode("ascii"), header=True)
-        return data.decode(charset)
-    except (ValueError, LookupError):
-        return match[0]
+        ":": MailboxFault.GROUP,
+        ";": MailboxFault.GROUP,
+        "(": MailboxFault.COMMENT,
+        ")": MailboxFault.COMMENT,
+    }.get(character, MailboxFault.SYNTAX)

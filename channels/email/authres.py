@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from channels.contract import Authentication, DkimResult, Result
-from channels.email.fields import read, units
+from channels.email.headers import Field, read, without
 
 FIELD_BYTES: Final = 8_192
 RESULTS: Final = 100
@@ -62,9 +62,7 @@ def write(server: str, facts: Authentication) -> bytes:
 
 def without_ours(raw: bytes, server: str) -> bytes:
     """A message (lines ending in CRLF) without Authentication-Results fields that bear our name or none."""
-    end = read(raw, max_bytes=len(raw)).body
-    kept = [unit for unit in units(raw[:end]) if not _is_ours(unit, server)]
-    return b"\r\n".join(kept) + raw[end:]
+    return without(raw, [each for each in read(raw, max_bytes=len(raw)).fields if _is_ours(each, server)])
 
 
 def parse(value: bytes) -> AuthenticationResults | None:
@@ -87,11 +85,10 @@ def parse(value: bytes) -> AuthenticationResults | None:
     return AuthenticationResults(server.lower(), tuple(claim for claim in claims if claim is not None))
 
 
-def _is_ours(unit: bytes, server: str) -> bool:
-    name, _, value = unit.partition(b":")
-    if name.strip(b" \t\r\n").lower() != b"authentication-results":
+def _is_ours(field: Field, server: str) -> bool:
+    if field.name != "authentication-results":
         return False
-    claimed = parse(value)
+    claimed = parse(field.value)
     return claimed is None or claimed.server in ("", server.lower())
 
 

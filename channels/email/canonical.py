@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from channels.email.fields import Field
+from channels.email.headers import Field
 
 Form = Literal["simple", "relaxed"]
 TAGS: Final = 64
@@ -63,7 +63,7 @@ def collapsed(data: bytes) -> bytes:
 
 def relaxed_field(name: str, value: bytes) -> bytes:
     """Without the final CRLF."""
-    return name.encode("latin-1") + b":" + collapsed(value.replace(b"\r\n", b"")).strip(b" ")
+    return name.encode("ascii") + b":" + collapsed(value.replace(b"\r\n", b"")).strip(b" ")
 
 
 def canonical_field(each: Field, form: Form) -> bytes:
@@ -74,7 +74,7 @@ def canonical_field(each: Field, form: Form) -> bytes:
 def unsigned(signature: Field) -> Field:
     """A signature field with the value of its b= taken out (section 3.5)."""
     value = _SIGNATURE_VALUE.sub(rb"\1", signature.value, count=1)
-    return Field(signature.name, signature.raw[: len(signature.raw) - len(signature.value)] + value, value, True)
+    return Field(signature.name, signature.raw[: len(signature.raw) - len(signature.value)] + value, value)
 
 
 def canonical_body(body: bytes, form: Form) -> bytes:

@@ -21,7 +21,7 @@ from typing import Final
 
 from channels.contract import DkimResult, Result
 from channels.email import dkim_key
-from channels.email.author import domain_name
+from channels.email.address import domain_name
 from channels.email.canonical import (
     Body,
     Form,
@@ -33,7 +33,7 @@ from channels.email.canonical import (
     without_blanks,
 )
 from channels.email.dkim_key import Algorithm, Refusal
-from channels.email.fields import SINGLE, Field
+from channels.email.headers import SINGLE, Field
 from channels.email.resolver import Resolver
 
 DKIM_SIGNATURES: Final = 8  # as gateway.limits; a test holds them equal

@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from channels.email.author import domain_name
+from channels.email.address import domain_name
 from channels.email.canonical import Body, canonical_field, relaxed_field, signed_fields
 from channels.email.dkim_key import Algorithm
-from channels.email.fields import HeaderFault, read
+from channels.email.headers import HeaderFault, read
 from keys.secret import Secret
 
 OVERSIGNED: Final = (

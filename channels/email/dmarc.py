@@ -6,7 +6,7 @@ Rules:
 2. Domains are compared label by label, never as text. A public suffix vouches for nobody below it, even where its
    record forgets to say psd=y: else customers of one hoster could speak for each other.
 3. A question that fails leaves the result open ("temperror"); only an alignment that needs no answer passes without it.
-4. The author's domain comes from `author.parse_from` alone.
+4. The author's domain comes from `author.author` alone.
 """
 
 from __future__ import annotations

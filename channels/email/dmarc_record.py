@@ -16,7 +16,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
-from channels.email.author import domain_name
+from channels.email.address import domain_name
 
 TAGS: Final = 64
 RECORDS_KEPT: Final = 256

@@ -18,14 +18,13 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from channels.contract import Address, Authentication, Envelope, HopName, Result, Terms, ThreadKey
-from channels.email.author import Author, parse_from
-from channels.email.headers import Head
+from channels.email.headers import Block
 
 _TRACE: Final = frozenset(
-    (b"received", b"return-path", b"delivered-to", b"authentication-results", b"received-spf", b"x-received",
-     b"x-original-to", b"x-envelope-from", b"x-envelope-to", b"x-originating-ip", b"x-virus-scanned")
+    ("received", "return-path", "delivered-to", "authentication-results", "received-spf", "x-received",
+     "x-original-to", "x-envelope-from", "x-envelope-to", "x-originating-ip", "x-virus-scanned")
 )  # fmt: skip
-_TRACE_PREFIXES: Final = (b"x-spam-", b"x-ms-exchange-", b"x-google-", b"x-forefront-")
+_TRACE_PREFIXES: Final = ("x-spam-", "x-ms-exchange-", "x-google-", "x-forefront-")
 _MESSAGE_ID: Final = re.compile(rb"<([^<>\s]{1,250})>")
 
 UNKNOWN: Final = Authentication(spf=Result.TEMPERROR, arc=Result.TEMPERROR, dmarc=Result.TEMPERROR)
@@ -91,16 +90,10 @@ async def authentication(
         return UNKNOWN
 
 
-def author(head: Head) -> Address | None:
-    """The one author, by the one From field, as DMARC reads it; None if there is none or more than one."""
-    found = parse_from([field.value for field in head.named(b"from")])
-    return found.address if isinstance(found, Author) else None
-
-
-def thread(head: Head) -> ThreadKey | None:
+def thread(head: Block) -> ThreadKey | None:
     """Names the exchange that a message says it belongs to, by the oldest Message-ID it refers to (RFC 5322, section
     3.6.4). Opaque: a hash, for the Message-ID is the sender's text."""
-    for name in (b"references", b"in-reply-to"):
+    for name in ("references", "in-reply-to"):
         found = head.first(name)
         match = None if found is None else _MESSAGE_ID.search(found.value)
         if match is not None:
@@ -108,7 +101,9 @@ def thread(head: Head) -> ThreadKey | None:
     return None
 
 
-def identity(envelope: Envelope, terms: Terms, head: Head, raw: bytes, body_key: bytes) -> Iterator[bytes | memoryview]:
+def identity(
+    envelope: Envelope, terms: Terms, head: Block, raw: bytes, body_key: bytes
+) -> Iterator[bytes | memoryview]:
     """What makes a message this one: see rule 2. `body_key`, where there is one, stands for the body."""
     yield (envelope.mail_from or "").encode()
     yield terms.mailbox.encode()

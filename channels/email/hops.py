@@ -13,14 +13,14 @@ Rules:
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from channels.contract import HopName
 from channels.email import received
 from channels.email.facts import Source
-from channels.email.headers import Head, scan
+from channels.email.headers import Block, read, without
 from keys.credentials import SharedSecret
 
 LINES: Final = 20
@@ -41,22 +41,22 @@ class Hop:
 
 
 class TrustedHops:
-    def __init__(self, hops: Sequence[Hop], *, header_block_bytes: int) -> None:
+    def __init__(self, hops: Sequence[Hop]) -> None:
         self._by_address = {found: hop for hop in hops if (found := received.canonical(hop.address))}
         self._by_certificate = {hop.certificate.replace(":", "").lower(): hop for hop in hops if hop.certificate}
-        self._by_header = {hop.header.lower().encode(): hop for hop in hops if hop.header and hop.secret}
-        self._max_bytes = header_block_bytes
+        self._by_header = {hop.header.lower(): hop for hop in hops if hop.header and hop.secret}
 
-    def resolve(self, source: Source, certificate: str, raw: bytes) -> tuple[Source, Head, bytes]:
+    def resolve(self, source: Source, certificate: str, raw: bytes) -> tuple[Source, Block, bytes]:
         """Whom the message really came from, and the message without secrets of ours."""
-        head = scan(raw, self._max_bytes)
+        head = read(raw)
         hop = self._proved(source, certificate, head)
-        if any(field.name in self._by_header for field in head.fields):
-            raw = _without(raw, head, self._by_header.keys())
-            head = scan(raw, self._max_bytes)
+        secrets = [field for field in head.fields if field.name in self._by_header]
+        if secrets:
+            raw = without(raw, secrets)
+            head = read(raw)
         return (source if hop is None else self._behind(hop, source, head)), head, raw
 
-    def _proved(self, source: Source, certificate: str, head: Head) -> Hop | None:
+    def _proved(self, source: Source, certificate: str, head: Block) -> Hop | None:
         hop = self._by_address.get(source.peer or "") or self._by_certificate.get(certificate)
         if hop is not None:
             return hop
@@ -66,11 +66,11 @@ class TrustedHops:
                 return candidate
         return None
 
-    def _behind(self, hop: Hop, source: Source, head: Head) -> Source:
+    def _behind(self, hop: Hop, source: Source, head: Block) -> Source:
         names = [hop.name]
         tls = source.tls
         peer, helo = None, ""
-        for field in list(head.named(b"received"))[:LINES]:
+        for field in head.named("received")[:LINES]:
             trace = received.parse(field.text())
             if trace is None:
                 break
@@ -94,14 +94,3 @@ def _weaker(ours: str | None, theirs: str | None) -> str | None:
     if ours is None or theirs is None:
         return None
     return ours if theirs == "TLS" else min(ours, theirs)
-
-
-def _without(raw: bytes, head: Head, names: Container[bytes]) -> bytes:
-    kept, at = [], 0
-    for field in head.fields:
-        if field.name in names:
-            kept.append(raw[at : field.start])
-            at = field.end
-    kept.append(raw[at:])
-    return b"".join(kept)
-

@@ -27,7 +27,6 @@ class Limits:
     command_line_bytes: int
     line_bytes: int
     content_memory_bytes: int
-    header_block_bytes: int
     recipients: int
     connections: int
     connections_per_peer: int

@@ -33,6 +33,7 @@ from channels.contract import (
     WireId,
 )
 from channels.email import facts
+from channels.email.author import Mailbox, author
 from channels.email.facts import Authenticator, Delivery, Source
 from channels.email.hops import TrustedHops
 from channels.email.house import House
@@ -81,7 +82,7 @@ class EmailChannel:
         self._paces, self._seen, self._keyed = paces, seen, keyed
         self._new_id, self._now, self._on_fault = new_id, now, on_fault
         self._sender = sender or NoSender()
-        self._hops = TrustedHops(config.hops, header_block_bytes=config.limits.header_block_bytes)
+        self._hops = TrustedHops(config.hops)
         self._house: House | None = None
         self.counts: Counter[str] = Counter()
         self.ports: tuple[int, ...] = ()
@@ -125,7 +126,8 @@ class EmailChannel:
         """The delivery with all facts."""
         source, head, raw = self._hops.resolve(delivery.source, delivery.certificate, delivery.raw)
         envelope, terms = delivery.envelope, delivery.terms
-        sender = facts.author(head) or envelope.mail_from
+        wrote = author(head)
+        sender = wrote.address if isinstance(wrote, Mailbox) else envelope.mail_from
         thread = facts.thread(head)
         body_key = self._keyed.body(memoryview(raw)[head.body :])
         pace = await self._paces.note(peer=source.peer or "", sender=envelope.mail_from or "")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from channels.contract import Result
-from channels.email.author import domain_name
+from channels.email.address import domain_name
 from channels.email.resolver import Answer, Resolver, Status, is_dns_name
 from channels.email.spf_record import (
     Directive,

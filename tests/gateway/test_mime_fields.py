@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.decoding import base64_octets, codec, declared_charset, octets, text_of, tidy, unflow
-from gateway.fields import header_block, words
+from gateway.fields import header, words
 from gateway.opened import Oddity
 from gateway.parameters import valued
 from gateway.reading import Reading
@@ -31,6 +31,8 @@ from gateway.reading import Reading
         (b"se\xf1or", "señor"),
         (b"a\r\n b\0c", "a  b c"),
         (b"=?utf-8?q?a=0D=0ABcc=3A_x?=", "a Bcc: x"),
+        (b"=?utf-8?q?=3D=3Futf-8=3Fq=3Fx=3F=3D?=", "=?utf-8?q?x?="),
+        *((f"=?{charset}?q?abc-?=".encode(), "abc-") for charset in ("punycode", "unicode-escape", "idna", "hex")),
     ],
 )
 def test_encoded_words(value: bytes, text: str) -> None:
@@ -146,7 +148,7 @@ def test_no_bytes_break_the_readers(data: bytes) -> None:
     words(data)
     valued(data)
     base64_octets(data)
-    header_block(data, 0, len(data), Reading(), mail=True)
+    header(data, 0, len(data), Reading(), mail=True)
     for charset in ("utf-8", "utf-7", "utf-16", "iso-2022-kr", "hz", "gb18030", data[:20].decode("latin-1")):
         text_of(data, charset)
     for encoding in ("base64", "quoted-printable", "x-uuencode", "nonsense"):

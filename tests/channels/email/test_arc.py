@@ -18,7 +18,7 @@ from channels.email import arc
 from channels.email.arc_sign import seal
 from channels.email.canonical import Body, tags, without_blanks
 from channels.email.dkim_sign import Signer
-from channels.email.fields import read, to_crlf
+from channels.email.headers import read, to_crlf
 from channels.email.resolver import Answer, Lookups, Status
 from channels.email.zone import ZoneResolver
 from gateway import limits

@@ -26,7 +26,7 @@ from channels.contract import DkimResult, Result
 from channels.email import dkim
 from channels.email.canonical import Body, canonical_body, relaxed_field
 from channels.email.dkim_sign import Signer, SigningError
-from channels.email.fields import read
+from channels.email.headers import read
 from channels.email.resolver import Answer, Status
 from channels.email.zone import ZoneResolver
 from gateway import limits

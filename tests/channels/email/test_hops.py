@@ -90,7 +90,7 @@ CLOUD = Hop(
 
 
 def resolve(raw: bytes, *hops: Hop, source: Source = DIRECT, certificate: str = "") -> tuple[Source, bytes]:
-    found, _, raw = TrustedHops(hops, header_block_bytes=65_536).resolve(source, certificate, raw)
+    found, _, raw = TrustedHops(hops).resolve(source, certificate, raw)
     return found, raw
 
 

@@ -9,7 +9,7 @@ Rules:
 2. A record is appended in the transaction of what it tells about: both are there, or neither.
 3. There is one chain per writer (role and slot), so that writers don't wait for each other.
 4. A chain alone doesn't show that its end was cut off, or that all of it was made anew: keep heads elsewhere
-   (`vestibule audit head`), and give them to `verify`.
+   (`vestibule audit verify` prints them), and give them to `verify`.
 """
 
 from __future__ import annotations

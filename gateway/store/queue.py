@@ -163,7 +163,9 @@ class Queue:
         return filed
 
     async def correspondence(self, conversation: str) -> Correspondence | None:
-        """None when there is no such conversation, or the contact was erased."""
+        """None when there is no such conversation, or the contact was erased. What decides over a reply's way is taken
+        from sealed rows that open for this contact in this conversation, so that nobody turns a reply to another
+        customer, or into clear, by changing the database. Raises CannotDecrypt where somebody tried."""
         return await self._db.read(lambda conn: self._correspondence(conn, conversation))
 
     async def set_protection(self, conversation: str, protect: str, why: str) -> None:
@@ -331,8 +333,11 @@ class Queue:
                 select(schema.addresses.c.sealed).where(schema.addresses.c.id == talk.address_id)
             ).scalar_one()
             to = self._directory.address(person, sealed)
-        newest = self._filing.newest_inbound(conn, talk.id, talk.last_inbound, talk.contact_id, keys.key_desk)
-        message_id = newest.message_id if newest else ""
+        inbound = self._filing.inbound(conn, talk.id, talk.contact_id, keys.key_desk)
+        if not inbound:
+            return None
+        newest = inbound[0]
+        message_id = newest.message_id
         return Correspondence(
             conversation=talk.id,
             contact=talk.contact_id,
@@ -342,10 +347,10 @@ class Queue:
             queue=talk.queue,
             language=talk.language,
             number=talk.number,
-            subject=newest.subject if newest else "",
+            subject=newest.subject,
             in_reply_to=message_id,
-            references=(*reversed(newest.references), message_id) if newest and message_id else (),
-            encrypted=bool(talk.encrypted),
+            references=(*reversed(newest.references), message_id) if message_id else (),
+            encrypted=bool(talk.encrypted) or any(one.trust.encrypted != "none" for one in inbound),
             bound=self._directory.bound(conn, person),
         )
 

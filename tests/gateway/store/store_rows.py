@@ -63,7 +63,7 @@ STAMPER = Stamper(SigningKey(Secret(b"s" * 32)))
 TOKENS = ReplyTokens(Secret(b"t" * 32))
 ALICE, BOB, MALLORY = Address("alice@example.org"), Address("bob@example.net"), Address("mallory@evil.example")
 TRUST = Trust(
-    tls="TLSv1.3", encrypted="full", subject_encrypted=True, signatures=(), spf="pass", dkim="pass", dmarc="pass",
+    tls="TLSv1.3", encrypted="none", subject_encrypted=True, signatures=(), spf="pass", dkim="pass", dmarc="pass",
     authenticated_domain=SafeText("example.org"),
 )  # fmt: skip
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 from sqlalchemy import create_engine, select
-from store_rows import ALICE, BOB, DESK_ATREST, EDGE, SPOOL_KEY, House, new_row, passage, passed
+from store_rows import ALICE, BOB, DESK_ATREST, EDGE, SPOOL_KEY, TRUST, House, new_row, passage, passed
 
 from gateway.ids import Ulids
 from gateway.rules import Action, Decision
@@ -21,7 +22,7 @@ from gateway.store.people import People
 from gateway.store.reading import View
 from gateway.store.spool import put
 from keys.box import Binding, Purpose
-from keys.errors import KeysError
+from keys.errors import CannotDecrypt, KeysError
 from keys.secret import Secret
 from keys.unbox import open_box
 
@@ -203,3 +204,27 @@ async def test_a_sealed_value_opens_in_no_other_place(house: House, store_url: s
         except KeysError:
             outcomes.append("refused")
     assert outcomes.count("refused") == 1
+
+
+async def test_a_reply_cannot_be_turned_to_somebody_else_or_into_clear(house: House, store_url: str) -> None:
+    """By somebody who has the database and no key."""
+    hers = await house.receive(TEXT, trust=replace(TRUST, encrypted="full"), where={"encrypted": True})
+    his = await house.receive(author=BOB)
+    talks, engine = schema.conversations, create_engine(store_url)
+    with engine.begin() as conn:
+        bobs = conn.execute(select(talks).where(talks.c.id == his.conversation)).mappings().one()
+        conn.execute(talks.update().where(talks.c.id == hers.conversation).values(encrypted=False))
+    known = await house.queue.correspondence(hers.conversation)
+    assert known is not None
+    assert known.encrypted, "the sealed row tells"
+    attacks = (
+        {"address_id": bobs["address_id"]},
+        {"address_id": bobs["address_id"], "contact_id": bobs["contact_id"]},
+        {name: bobs[name] for name in ("address_id", "contact_id", "last_inbound")},
+    )
+    for changes in attacks:
+        with engine.begin() as conn:
+            conn.execute(talks.update().where(talks.c.id == hers.conversation).values(**changes))
+        with pytest.raises(CannotDecrypt):
+            await house.queue.correspondence(hers.conversation)
+    engine.dispose()

@@ -21,6 +21,7 @@ import signal
 import struct
 import sys
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from gateway import limits
@@ -101,7 +102,7 @@ def shut_in() -> Confined:
         landlock=_deny_files(),
         fixed=fixed,
         hidden=hidden,
-        filtered=platform.machine() in _ARCHITECTURES and sys.byteorder == "little",
+        filtered=_prepared_filter() is not None,
     )
 
 
@@ -141,14 +142,21 @@ def close_all_but(*kept: int) -> None:
 
 def filter_calls() -> bool:
     """From here on this process may only read, write and think. False when the kernel or the machine has no filter."""
+    prepared = _prepared_filter()
+    return prepared is not None and _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(prepared[0]))
+
+
+@cache
+def _prepared_filter() -> tuple[ctypes.Array[ctypes.c_char], ctypes.Array[ctypes.c_char]] | None:
+    """struct sock_fprog (a count of 8-byte instructions and where they stand) and the instructions; made in the zygote,
+    for all of its workers."""
     known = _ARCHITECTURES.get(platform.machine())
     if known is None or sys.byteorder != "little":
-        return False
+        return None
     program = _program(*known)
     code = ctypes.create_string_buffer(program, len(program))
-    # struct sock_fprog: a count of 8-byte instructions and where they stand
-    prog = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(code)))
-    return _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(prog))
+    prog = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(code))
+    return ctypes.create_string_buffer(prog, len(prog)), code
 
 
 def _program(architecture: int, calls: dict[str, int]) -> bytes:
@@ -206,5 +214,6 @@ def _prctl(option: int, value: int, more: int = 0) -> bool:
     return bool(_libc().prctl(option, ctypes.c_ulong(value), ctypes.c_ulong(more), zero, zero) == 0)
 
 
+@cache
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)

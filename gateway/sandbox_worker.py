@@ -16,6 +16,7 @@ import asyncio
 import gc
 import os
 import select
+import selectors
 import signal
 import socket
 import struct
@@ -74,18 +75,21 @@ def main(descriptor: int, name: str) -> None:
     module, _, kind = name.partition(":")
     service: Service = getattr(import_module(module), kind)(setup)
     service.warm_up()
+    loop = _bare_loop()
     gc.collect()
     gc.freeze()
     _hush()
     confinement.close_all_but(0, 1, 2, control.fileno())
     memory = confinement.address_space() + limits.WORKER_MEMORY_BYTES
     _tell(control, Notice(kind=Word.READY, confined=confinement.shut_in()))
-    _Zygote(control, service, memory).run()
+    _Zygote(control, service, memory, loop).run()
 
 
 class _Zygote:
-    def __init__(self, control: socket.socket, service: Service, memory: int) -> None:
-        self._control, self._service, self._memory = control, service, memory
+    def __init__(
+        self, control: socket.socket, service: Service, memory: int, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._control, self._service, self._memory, self._loop = control, service, memory, loop
         self._numbers: dict[int, int] = {}
         self._wake, woken = os.pipe()
         for end in (self._wake, woken):
@@ -113,7 +117,7 @@ class _Zygote:
         order = unpack(Order, data)
         pid = os.fork()
         if pid == 0:
-            _live(descriptors[0], order.jobs, self._service, self._memory)
+            _live(descriptors[0], order.jobs, self._service, self._memory, self._loop)
         os.close(descriptors[0])
         self._numbers[pid] = order.number
         pidfd = os.pidfd_open(pid)
@@ -136,7 +140,9 @@ class _Zygote:
             _tell(self._control, Notice(kind=Word.DEAD, number=self._numbers.pop(pid), pid=pid, status=status))
 
 
-def _live(descriptor: int, jobs: int, service: Service, memory: int) -> NoReturn:
+def _live(
+    descriptor: int, jobs: int, service: Service, memory: int, loop: asyncio.AbstractEventLoop
+) -> NoReturn:
     """A worker's life, from the fork on. Ends the process, whatever happens."""
     status = 70
     try:
@@ -144,7 +150,6 @@ def _live(descriptor: int, jobs: int, service: Service, memory: int) -> NoReturn
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         confinement.close_all_but(0, 1, 2, descriptor)
         line = socket.socket(fileno=descriptor)
-        loop = asyncio.new_event_loop()
         in_all = jobs * (limits.WORKER_CPU_SECONDS + 1) + 1
         confinement.limit(cpu_seconds=limits.WORKER_CPU_SECONDS, cpu_seconds_in_all=in_all, memory_bytes=memory)
         confinement.filter_calls()
@@ -190,6 +195,15 @@ def _exactly(line: socket.socket, size: int) -> bytes:
             raise EOFError
         data += more
     return data
+
+
+def _bare_loop() -> asyncio.AbstractEventLoop:
+    """An event loop that children can inherit: it asks by poll(2), so that nothing of it is in the kernel for them to
+    share, and has no socket to itself, for nobody calls from another thread. A tenth of a worker's time is saved."""
+    loop = asyncio.SelectorEventLoop(selectors.PollSelector())
+    loop.run_until_complete(asyncio.sleep(0))
+    loop._close_self_pipe()  # type: ignore[attr-defined]
+    return loop
 
 
 def _tell(control: socket.socket, notice: Notice, *descriptors: int) -> None:

@@ -82,8 +82,8 @@ async def test_outside_the_sandbox_the_same_attempts_do_work() -> None:
 
 async def test_a_worker_holds_nothing_but_what_it_needs() -> None:
     async with running() as box:
-        # standard input and output (nowhere), its line, its opener, and the event loop's three
-        assert int((await do(box, "descriptors")).why) == 8
+        # standard input and output (nowhere), its line and its opener
+        assert int((await do(box, "descriptors")).why) == 5
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from keys import keyfiles, packet, packets, protocol
 from keys.box import Binding, Purpose
 from keys.box import seal as seal_box
 from keys.children import Children
+from keys.codec import unpack
 from keys.directory import Directory, Imported
 from keys.errors import BadData, KeysError, MissingKey, Unavailable
 from keys.gnupg import Gpg
@@ -41,7 +42,6 @@ from keys.keyring import HOLDER, Holder, Rotation
 from keys.limits import CONTROL_SECONDS, FEED_BATCH, Limits, feed_seconds
 from keys.opener import Opener, unseal, warm
 from keys.openpgp import Certificate, Fingerprint
-from keys.pipe import unpack
 from keys.process import Places, harden
 from keys.protocol import Call, Reply, Request
 from keys.secret import Secret

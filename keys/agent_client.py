@@ -34,11 +34,11 @@ import msgspec
 
 from keys import packet, protocol
 from keys.box import Binding, KeyId, Purpose
+from keys.codec import pack, unpack
 from keys.directory import Entry, Imported, Provenance, Trust
 from keys.errors import BadData, KeysError, Unavailable
 from keys.limits import CONTROL_SECONDS, START_SECONDS, Limits, feed_seconds
 from keys.openpgp import Certificate, Fingerprint, OwnKey
-from keys.pipe import pack, unpack
 from keys.protocol import Call, ControlRequest, Kind, Reply
 from keys.running import memory_file
 from keys.secret import Secret

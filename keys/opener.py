@@ -18,13 +18,14 @@ from typing import Any, Final
 from keys import protocol
 from keys.box import Binding, Purpose, SigningKey
 from keys.box import seal as seal_box
+from keys.codec import pack, unpack
 from keys.directory import Directory
 from keys.errors import BadData, KeysError, MissingKey, TooLarge, Unavailable
 from keys.gnupg import Gpg
 from keys.keyring import Holder, senders
 from keys.limits import Limits
 from keys.openpgp import Fingerprint, Sealed
-from keys.pipe import Pipe, pack, unpack
+from keys.pipe import Pipe
 from keys.protocol import OPENER_MAY, Kind, OpenerRequest, Request
 from keys.secret import Secret
 from keys.unbox import BoxPrivateKey, Unboxed, open_box

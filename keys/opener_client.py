@@ -17,9 +17,10 @@ from typing import Final, TypeVar
 
 from keys import protocol
 from keys.box import Binding, Purpose
+from keys.codec import pack
 from keys.limits import Limits
 from keys.openpgp import Fingerprint, Sealed, Unsealed
-from keys.pipe import AsyncPipe, pack
+from keys.pipe import AsyncPipe
 from keys.secret import Secret
 from keys.unbox import Unboxed
 

@@ -1,12 +1,11 @@
 """Frames over a stream socket between an opener and the parser worker that it serves: framing and nothing else.
 
-    frame = length (4 bytes, big-endian) | MessagePack
+    frame = length (4 bytes, big-endian) | MessagePack (`keys.codec`)
 
 Rules:
 1. A frame's length is checked before a byte of it is taken; a longer one ends the pipe.
 2. Every send and receive has a time limit for the whole frame: a peer that drips holds nothing.
 3. After any error the pipe is broken for good: a frame that was cut can't be told from the next one.
-4. What is read is checked against the type that was meant; `Secret` fields come back as `Secret`.
 """
 
 from __future__ import annotations
@@ -15,29 +14,11 @@ import asyncio
 import socket
 import struct
 import time
-from typing import Any, Final, TypeVar, get_args, get_origin
+from typing import Final
 
-import msgspec
-
-from keys.errors import BadData, TooLarge, TooSlow, Unavailable
-from keys.secret import Secret
-
-T = TypeVar("T")
+from keys.errors import TooLarge, TooSlow, Unavailable
 
 LENGTH: Final = struct.Struct(">I")
-
-
-def pack(value: object) -> bytes:
-    """A dataclass, struct, tuple, list or dict of such, as MessagePack. Goes to a pipe, nowhere else."""
-    return msgspec.msgpack.encode(value, enc_hook=_encode)
-
-
-def unpack(kind: type[T], data: bytes | bytearray | memoryview) -> T:
-    """Raises BadData."""
-    try:
-        return msgspec.msgpack.decode(data, type=kind, dec_hook=_decode)
-    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
-        raise BadData from None
 
 
 class Pipe:
@@ -158,19 +139,3 @@ class AsyncPipe:
                 raise Unavailable
             filled += got
         return data
-
-
-def _encode(value: object) -> object:
-    if isinstance(value, Secret):
-        return value.reveal()
-    raise NotImplementedError(type(value).__name__)
-
-
-def _decode(kind: Any, value: object) -> object:
-    if get_origin(kind) is Secret or kind is Secret:
-        wanted = (get_args(kind) or (None,))[0]
-        if wanted is bytes and isinstance(value, bytes):
-            return Secret(value)
-        if wanted is str and isinstance(value, str):
-            return Secret(value)
-    raise TypeError(kind)

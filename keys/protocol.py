@@ -17,9 +17,9 @@ from typing import Final, TypeVar
 import msgspec
 
 from keys.box import Binding, Purpose
+from keys.codec import pack, unpack
 from keys.directory import Entry, Provenance, Trust
 from keys.errors import BY_NAME, BadData, KeysError, Unavailable
-from keys.pipe import pack, unpack
 from keys.secret import Secret
 
 T = TypeVar("T")

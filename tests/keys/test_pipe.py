@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from keys import protocol
 from keys.box import Binding, Purpose
+from keys.codec import pack, unpack
 from keys.errors import BY_NAME, BadData, KeysError, TooLarge, TooSlow, Unavailable
-from keys.pipe import LENGTH, AsyncPipe, Pipe, pack, unpack
+from keys.pipe import LENGTH, AsyncPipe, Pipe
 from keys.protocol import OpenerRequest
 from keys.secret import Secret
 from keys.unbox import Unboxed

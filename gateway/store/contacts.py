@@ -17,6 +17,7 @@ from gateway.audit import Event, note, record
 from gateway.errors import StoreError
 from gateway.ids import Clock, Ids, micros
 from gateway.store import schema
+from gateway.store.claiming import SECOND
 from gateway.store.database import Database
 from gateway.store.feed import Kind, put_feed
 from gateway.store.paging import parse
@@ -69,14 +70,17 @@ class Person:
     key_inspector: bytes = field(repr=False)
     key_desk: bytes = field(repr=False)
     first: bool
+    last_seen: int = 0
 
 
 _CONTACTS: Final = schema.contacts
 _ADDRESSES: Final = schema.addresses
 _CERTIFICATES: Final = schema.certificates
 
+_SEEN_EVERY: Final = 3600 * SECOND
+"""When somebody was last seen is written down to the hour."""
 _FIND: Final = Prepared(
-    select(_ADDRESSES.c.id, _CONTACTS.c.id, _CONTACTS.c.key_inspector, _CONTACTS.c.key_desk)
+    select(_ADDRESSES.c.id, _CONTACTS.c.id, _CONTACTS.c.key_inspector, _CONTACTS.c.key_desk, _ADDRESSES.c.last_seen)
     .join(_CONTACTS, _CONTACTS.c.id == _ADDRESSES.c.contact_id)
     .where(_ADDRESSES.c.channel == bindparam("of"), _ADDRESSES.c.index == bindparam("wanted"))
 )
@@ -116,15 +120,18 @@ class Directory:
             return None
         if row[2] is None or row[3] is None:
             raise StoreError("an erased contact still has an address")
-        return Person(contact=row[1], address_id=row[0], key_inspector=row[2], key_desk=row[3], first=False)
+        return Person(
+            contact=row[1], address_id=row[0], key_inspector=row[2], key_desk=row[3], first=False, last_seen=row[4]
+        )
 
     def require(self, conn: Connection, channel: str, address: Address | None, now: int, language: str = "") -> Person:
         """The contact of the address; a new one when it is new, or when there is no address."""
         if address is not None:
             known = self.find(conn, channel, address)
             if known is not None:
-                _SEEN.run(conn, which=known.address_id, now=now)
-                _SEEN_CONTACT.run(conn, which=known.contact, now=now)
+                if abs(now - known.last_seen) > _SEEN_EVERY:
+                    _SEEN.run(conn, which=known.address_id, now=now)
+                    _SEEN_CONTACT.run(conn, which=known.contact, now=now)
                 return known
         id = self._ids.new()
         owner = f"contact/{id}"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from channels.email.data_reader import DataReader, Endless, Fault
+from channels.email.headers import beginning, to_crlf
 from channels.email.session import FAULTS
 from gateway import limits
 from gateway.rules import Action, Code, Finding, Rule
@@ -39,7 +40,6 @@ RULES: Final = {fault: _rule(fault) for fault in Fault}
 UNKNOWN_RECIPIENT: Final = Rule(
     Code("session.no-mailbox"), Action.REJECT, "No such mailbox", "1.1", "None of our mailboxes has this address."
 )
-_FROM_LINE: Final = re.compile(rb"\AFrom [^\r\n]*\r?\n")
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 
 
@@ -53,9 +53,7 @@ class Submitted:
 
 def submitted(content: bytes) -> Submitted:
     """What the session would have made of a file's content."""
-    content = _FROM_LINE.sub(b"", content, count=1)
-    if b"\r" not in content:
-        content = content.replace(b"\n", b"\r\n")
+    content = to_crlf(content[beginning(content) :])
     fault = _fault(content)
     if fault is None:
         return Submitted(content, ())

@@ -21,7 +21,7 @@ BY_ODDITY: Final = {
     for oddity, action, plain in (
         (Oddity.SEVERAL_FROM, Action.HOLD, "Several senders are named; programs disagree on which one to show."),
         (Oddity.NO_FROM, Action.HOLD, "No sender is named."),
-        (Oddity.UNREADABLE_FROM, Action.HOLD, "The sender's address is not one; programs would guess differently."),
+        (Oddity.UNREADABLE_FROM, Action.HOLD, "Who sent it can't be read for certain; programs would guess."),
         (Oddity.DUPLICATE_HEADER, Action.HOLD, "A header line that may stand once stands several times."),
         (Oddity.DUPLICATE_CONTENT_HEADER, Action.HOLD, "A part says twice, differently, what it contains."),
         (Oddity.CONFLICTING_TRANSFER_ENCODING, Action.HOLD, "A part says twice, differently, how it is encoded."),

@@ -24,6 +24,7 @@ from gateway.mailboxes import Mailboxes
 from gateway.opened import Opened
 from gateway.opening import open_inbound
 from gateway.rules import Action
+from gateway.submitted import submitted
 from keys.secret import Secret
 
 
@@ -114,6 +115,16 @@ def test_for_any_octets_all_see_one_author_or_none(raw: bytes) -> None:
 )
 async def test_what_is_read_and_what_is_not(value: bytes, author: str | None) -> None:
     assert (await agrees(b"From: " + value + b"\r\n\r\nhello\r\n")).author == author
+
+
+async def test_an_mbox_separator_is_passed_over_and_a_from_field_is_not() -> None:
+    separator = b"From mallory@evil.example Mon Jan  1 00:00:00 2024\r\n"
+    message = b"From: alice@example.org\r\n\r\nhello\r\n"
+    assert (await agrees(separator + message)).author == "alice@example.org"
+    assert submitted(separator + message).raw == message
+    spaced = b"From : mallory@evil.example\r\n" + message
+    assert (await agrees(spaced)).author is None
+    assert submitted(spaced).raw == spaced
 
 
 async def test_the_author_is_known_even_of_a_message_that_is_too_much() -> None:

@@ -176,3 +176,11 @@ def _seconds(text: str) -> float:
     started = time.process_time()
     find(text)
     return time.process_time() - started
+
+
+@given(st.lists(st.sampled_from(["LC", "GB", "CVV", "cvc", "dni", "ssn", "card", " ", "-", ":", "X", "Z", "é", "abc"])),
+       st.sampled_from("0123456789"), st.lists(st.sampled_from(["Z", " ", "-", "card", "DNI", "X"])))  # fmt: skip
+def test_no_recognizer_fires_on_fewer_than_two_digits(before: list[str], digit: str, after: list[str]) -> None:
+    """The engine doesn't ask them then."""
+    text = "".join((*before, digit, *after))
+    assert [span for recognizer in RECOGNIZERS for span in recognizer(text)] == []

@@ -19,6 +19,7 @@ from gateway.desk.problems import Problem
 from gateway.desk.queries import with_drafts
 from gateway.errors import Fenced
 from gateway.faults import NEVER_WAIVED
+from gateway.ids import id_of
 from gateway.requests import (
     HeldRequest,
     Reason,
@@ -105,8 +106,10 @@ async def close(call: Call, id: str) -> None:
         raise Problem("conflict") from None
 
 
-async def reply(call: Call, id: str, text: Secret[str], seen: int) -> str:
-    """Boxes a reply to the inspector. Returns its id. Raises Problem: invalid, blocked, claimed, not-found."""
+async def reply(call: Call, id: str, text: Secret[str], seen: int, key: str) -> str:
+    """Boxes a reply to the inspector. Returns its id. `key` is the request's Idempotency-Key: the id is made of it, so
+    that a repeat is the same reply although we died before we could write down that there was one. Raises Problem:
+    invalid, blocked, claimed, not-found."""
     desk = call.desk
     if not text or not text.reveal().strip():
         raise Problem("invalid", call.texts.t("reply.empty"), field="text")
@@ -118,7 +121,7 @@ async def reply(call: Call, id: str, text: Secret[str], seen: int) -> str:
     if not allowed(call.actor, Do.REPLY, thing(conversation)):
         raise await _claimed(call, conversation)
     await _claim(call, conversation)
-    row = desk.ids.new()
+    row = id_of(call.me.id, key, id, text.reveal())
     request = ReplyRequest(
         id=row, conversation=id, author=call.me.id, text=text, seen=seen, written_at=desk.clock.now()
     )  # fmt: skip

@@ -125,7 +125,8 @@ async def replies(request: web.Request, call: Call) -> web.StreamResponse:
 
 async def reply(request: web.Request, call: Call) -> web.StreamResponse:
     async def work(body: schemas.NewReply) -> msgspec.Struct:
-        id = await acting.reply(call, request.match_info["id"], Secret(body.text), body.seen)
+        key = request.headers["Idempotency-Key"]
+        id = await acting.reply(call, request.match_info["id"], Secret(body.text), body.seen, key)
         return schemas.Made(id=id)
 
     return await run_once(request, call, schemas.NewReply, 202, work)

@@ -45,11 +45,11 @@ PARTS = ("keys", "zygote", "worker", "opener")
 LIMITS = "[edge.limits]\nmessages_per_peer_hour = 100000000\nmessages_per_sender_hour = 100000000"
 
 
-def free_port() -> int:
+def free_port(above: int = 0) -> int:
     """Below the range that the kernel gives to outgoing connections: it stays free while a role is down."""
     with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
         low = int(file.read().split()[0])
-    start = 10_000 + os.getpid() * 7 % max(low - 10_500, 1)
+    start = above + 1 if above else 10_000 + os.getpid() * 7 % max(low - 10_500, 1)
     for port in range(start, low):
         with socket.socket() as probe:
             try:
@@ -68,8 +68,10 @@ class House(Gateway):
     quick: Mapping[str, float] = field(default_factory=dict)
     pragmas: Mapping[str, tuple[str, object]] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    port_desk: int = 0
     away: Sequence[str] = ()
     kills: int = 0
+    past: list[dict[str, Any]] = field(default_factory=list)
 
     def start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -83,6 +85,7 @@ class House(Gateway):
         )  # fmt: skip
         theirs.close()
         self._control = ours
+        self.past += self.log
         self.log.clear()
         self._reader = threading.Thread(target=self._read, args=(process,), daemon=True)
         self._reader.start()
@@ -106,11 +109,16 @@ class House(Gateway):
     def ready(self, *roles: str, seconds: float = 60) -> None:
         """Each of the roles runs and has said so, in its present process."""
         for role in roles:
-            said = {"edge": "edge.listening", "inspector": "sandbox.ready", "desk": "role.started"}[role]
+            said = {"edge": "edge.listening", "inspector": "sandbox.ready", "desk": "edge.listening"}[role]
             self.wait_for(lambda role=role, said=said: self._said(said, self.newest(role)), seconds, f"{role} to be up")
 
     def tell(self, **order: object) -> None:
         self._control.send(json.dumps(order).encode())
+
+    def step_clock(self, seconds: float) -> None:
+        """Every role's wall clock is that far from the right time."""
+        self.tell(do="clock", seconds=seconds)
+        time.sleep(0.05)
 
     def leave(self, *roles: str) -> None:
         """They die, and stay away until they are told to `come`."""
@@ -159,7 +167,7 @@ class House(Gateway):
             self.wait_for(lambda: self.newest(kind) != pid, seconds, f"another {kind}")
             self.ready(kind)
         elif kind == "zygote":
-            self.wait_for(lambda: self._parts("zygote") not in ([], [pid]), seconds, "another zygote")
+            self.wait_for(lambda: any(children(one) for one in self._parts(kind) if one != pid), seconds, "its workers")
 
     # ---
 
@@ -178,6 +186,10 @@ class House(Gateway):
     def newest(self, role: str) -> int:
         lines = self._lines("child.started", child=role)
         return int(lines[-1]["child_pid"]) if lines else 0
+
+    def told(self, event: str) -> list[dict[str, Any]]:
+        """Every line of this event, before and after supervisors died."""
+        return [line for line in (*self.past, *self.log) if line["event"] == event]
 
     def _pid_of(self, ended: dict[str, Any]) -> int:
         """Of a `child.ended` line: the pid of the start before it."""
@@ -199,14 +211,13 @@ class House(Gateway):
     def _parts(self, kind: str) -> list[int]:
         """Key process and zygote are children of the inspector; openers and workers are theirs."""
         found: list[int] = []
-        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            for child in psutil.Process(self.newest("inspector")).children():
-                words = " ".join(child.cmdline())
-                its = "keys" if "keys.agent" in words else "zygote" if "sandbox_worker" in words else ""
-                if its == kind:
-                    found.append(child.pid)
-                elif (its, kind) in (("keys", "opener"), ("zygote", "worker")):
-                    found += [one.pid for one in child.children() if " ".join(one.cmdline()) == words]
+        for child in children(self.newest("inspector")):
+            words = command(child)
+            its = "keys" if "keys.agent" in words else "zygote" if "sandbox_worker" in words else ""
+            if its == kind:
+                found.append(child)
+            elif (its, kind) in (("keys", "opener"), ("zygote", "worker")):
+                found += [one for one in children(child) if command(one) == words]
         return found
 
     def _below(self) -> list[psutil.Process]:
@@ -223,7 +234,27 @@ class House(Gateway):
 
     def _toml(self) -> str:
         text = super()._toml().replace("[[edge.listeners]]\nport = 0", f"[[edge.listeners]]\nport = {self.port}", 1)
-        return text.replace("[[edge.listeners]]", f"{LIMITS}\n[[edge.listeners]]", 1)
+        text = text.replace("[[edge.listeners]]", f"{LIMITS}\n[[edge.listeners]]", 1)
+        desk = '[desk]\nport = 0\ncertificate_file = "certificate.pem"\nkey_file = "key.pem"\n'
+        assert desk in text
+        return text.replace(desk, f"[desk]\nport = {self.port_desk}\n", 1)  # on loopback it may be plain HTTP
+
+
+def children(pid: int) -> list[int]:
+    """proc(5), of all its threads; walking all of /proc would take longer than an opener lives."""
+    found: list[int] = []
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                found += [int(word) for word in (thread / "children").read_text().split()]
+    return found
+
+
+def command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 def alive(pid: int) -> bool:

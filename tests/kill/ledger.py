@@ -1,6 +1,6 @@
 """The checker: what was acknowledged against what is there. Outcomes are named as Jepsen names them.
 
-    lost         acknowledged, and neither in the agents' queue nor among the held
+    lost         acknowledged, and neither in the agents' queue nor among the held; or held, and can't be opened
     duplicated   there more than once
     unexpected   there, but never sent, or under another id than its 250 named, out of its sender's order, with a broken
                  stamp, left over in the spool, or refused; a flaw in the audit chain
@@ -24,6 +24,8 @@ from sqlalchemy import text
 
 from gateway import audit
 
+UNOPENED = {"gateway.unreadable", "gateway.forged", "gateway.fault"}
+"""What no message here can deserve: its key is gone, its box is broken, or a part of ours failed on it."""
 TOKEN = re.compile(r"tok[a-z0-9]+x\d{6}")
 
 
@@ -64,10 +66,10 @@ class Tally:
 
 @dataclass
 class Found:
-    """What stands in the store: `queue` has (id, conversation, sequence) by token; ids of the held."""
+    """What stands in the store: `queue` has (id, conversation, sequence) by token, `held` the findings by id."""
 
     queue: dict[str, list[tuple[str, str, int]]]
-    held: set[str]
+    held: dict[str, tuple[str, ...]]
     broken: list[str]
     left: int
 
@@ -84,11 +86,16 @@ def settle(house: House, mtas: Iterable[Mta] = (), seconds: float = 120.0) -> No
 
 def look(house: House) -> Found:
     async def read(desk: Desk) -> Found:
-        def identities(conn: Any) -> tuple[list[str], set[str]]:
-            talks = [str(row[0]) for row in conn.execute(text("SELECT id FROM conversations"))]
-            return talks, {str(row[0]) for row in conn.execute(text("SELECT id FROM held"))}
+        def identities(conn: Any) -> list[str]:
+            return [str(row[0]) for row in conn.execute(text("SELECT id FROM conversations"))]
 
-        talks, held = await desk.database.read(identities)
+        talks = await desk.database.read(identities)
+        held, cursor = {}, ""
+        while True:
+            rows, cursor = await desk.reading.held(cursor=cursor)
+            held |= {row.id: tuple(finding.rule.code for finding in row.decision.findings) for row in rows}
+            if not cursor:
+                break
         found = Found({}, held, [], 0)
         for talk in talks:
             opened = await desk.reading.conversation(talk)
@@ -149,12 +156,14 @@ def judge(found: Found, letters: Sequence[Letter], refused: Sequence[Letter] = (
             tally.wrong("duplicated", f"{one.token} {one.id}: {places}")
         tally.queued += bool(places)
         tally.held += not places
+        if not places and set(found.held[one.id]) & UNOPENED:
+            tally.wrong("lost", f"{one.token} {one.id} is held as {found.held[one.id]}: nobody can open it any more")
         tally.recovered += one.unsure > 0 and here == 1
         if places and places[0][0] != one.id:
             tally.wrong("unexpected", f"{one.token} was acknowledged as {one.id} and stands as {places[0][0]}")
     for token in found.queue.keys() - known:
         tally.wrong("unexpected", f"{token} is there and was never acknowledged")
-    for id in found.held - {one.id for one in letters}:
+    for id in found.held.keys() - {one.id for one in letters}:
         tally.wrong("unexpected", f"{id} is held and was never acknowledged")
     for one in refused:
         tally.wrong("unexpected", f"{one.token} was refused")

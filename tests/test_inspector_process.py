@@ -14,9 +14,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from processes import family, network_sockets, remembers
 from roles import Gateway
 from test_end_to_end import clear, pgp_mime
+from watching import family, network_sockets, remembers
 
 from gateway.ids import SystemClock, Ulids, micros
 from gateway.store import spool

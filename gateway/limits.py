@@ -74,6 +74,7 @@ WORKER_CPU_SECONDS: Final = 4
 WORKER_SECONDS: Final = 30.0  # wall
 WORKER_MEMORY_BYTES: Final = 536_870_912
 WORKER_FILES: Final = 32
+WORKER_NICENESS: Final = 10  # who waits for a 250 comes first; what was acknowledged can wait
 WORKER_ANSWER_BYTES: Final = 16_777_216
 OPENER_SECONDS: Final = 40.0
 OPENER_REQUESTS: Final = 64

@@ -79,6 +79,7 @@ def main(descriptor: int, name: str) -> None:
     gc.collect()
     gc.freeze()
     _hush()
+    os.nice(limits.WORKER_NICENESS)
     confinement.close_all_but(0, 1, 2, control.fileno())
     memory = confinement.address_space() + limits.WORKER_MEMORY_BYTES
     _tell(control, Notice(kind=Word.READY, confined=confinement.shut_in()))

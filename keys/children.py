@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from keys.errors import Unavailable
+from keys.limits import NICENESS
 from keys.process import die_with_parent
 
 
@@ -44,6 +45,7 @@ class Children:
                 for name in (signal.SIGTERM, signal.SIGINT):
                     signal.signal(name, signal.SIG_DFL)
                 self._forget()
+                os.nice(NICENESS)
                 work()
                 code = 0
             finally:

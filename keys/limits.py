@@ -12,6 +12,7 @@ from typing import Final
 CONTROL_BYTES: Final = 32_768  # one packet on the control socket; what is larger travels as a memory file
 CONTROL_SECONDS: Final = 60.0  # a parent's call; gpg's own limit lies below
 FEED_BATCH: Final = 200  # certificates of one gpg run: 7 ms each
+NICENESS: Final = 10  # of what opens messages: who waits for a 250, or for a stamp, comes first
 START_SECONDS: Final = 20.0  # Python, our imports, gpg-agent
 ADDRESS_BYTES: Final = 320  # RFC 5321: 64 + "@" + 255
 STATUS_LINES: Final = 2_000  # gpg writes some ten per signature and recipient

@@ -55,6 +55,15 @@ async def test_a_strict_worker_serves_one_message_and_is_gone() -> None:
                 await asyncio.sleep(0.01)
 
 
+async def test_workers_give_way_to_those_whom_somebody_waits_for() -> None:
+    async with running() as box:
+        pid = int((await do(box, "pid")).why.split()[0])
+        others = [other for other in box.worker_pids if other != pid]
+        assert {os.getpriority(os.PRIO_PROCESS, other) for other in others} == {
+            min(os.getpriority(os.PRIO_PROCESS, 0) + limits.WORKER_NICENESS, 19)
+        }
+
+
 async def test_a_fast_worker_serves_as_many_as_it_may_and_is_gone() -> None:
     async with running(jobs=3, workers=1) as box:
         served = [(await do(box, "pid")).why.split() for _ in range(7)]

@@ -148,6 +148,12 @@ class Mta:
             self._changed.notify_all()
         return made
 
+    def adopt(self, one: Letter) -> None:
+        """Somebody began to send it, and heard nothing."""
+        with self._changed:
+            self._waiting.append(one)
+            self._changed.notify_all()
+
     @property
     def idle(self) -> bool:
         return not self._waiting

@@ -61,13 +61,16 @@ class Ran:
         hidden = [one for one in vector.canaries if self._hidden(vector, one)]
         sweep(hidden, {"the desk's answers": b"\0".join([*self.whole.agent.heard, *self.whole.supervisor.heard])})
         mails = [part for mail in self.sink.mails for part in (mail.raw, opened(mail.raw))]
-        sweep([] if vector.channel == "reply" else canaries, {f"mail {number}": raw for number, raw in enumerate(mails)})
-
+        sweep(
+            [] if vector.channel == "reply" else canaries, {f"mail {number}": raw for number, raw in enumerate(mails)}
+        )
 
     @staticmethod
     def _hidden(vector: Vector, canary: str) -> bool:
         """Whether no agent may see it: numbers never; words only where the message passes."""
-        return not canary.startswith(MARK) or (vector.expect != "accept" and not vector.before and vector.channel != "reply")
+        return not canary.startswith(MARK) or (
+            vector.expect != "accept" and not vector.before and vector.channel != "reply"
+        )
 
 
 @cache
@@ -102,9 +105,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
 
 
 @pytest.fixture(scope="module")
-def ran_on_postgres(
-    postgres: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Ran]:
+def ran_on_postgres(postgres: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     import psycopg
 
     with psycopg.connect(postgres("postgres").replace("+psycopg", ""), autocommit=True) as connection:
@@ -186,7 +187,9 @@ def all_rules() -> set[tuple[str, str]]:
     for path in sorted(root.rglob("*.py")):
         text = path.read_text("utf-8")
         made = [
-            node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Rule"
+            node
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Rule"
         ]
         if made or path.parent.name == "checks":
             module = importlib.import_module(".".join(("gateway", *path.relative_to(root).with_suffix("").parts)))
@@ -201,7 +204,9 @@ def all_rules() -> set[tuple[str, str]]:
 
 def test_every_rule_has_a_vector() -> None:
     stated = {pair for vector in VECTORS for pair in vector.code_layers}
-    missing = {pair for pair in all_rules() if pair not in stated and ("", pair[1]) not in stated - {("", "check.failed")}}
+    missing = {
+        pair for pair in all_rules() if pair not in stated and ("", pair[1]) not in stated - {("", "check.failed")}
+    }
     assert not missing
 
 
@@ -212,9 +217,11 @@ def test_every_finding_of_a_vector_is_a_rule() -> None:
 
 def test_every_rule_says_what_the_outside_may_hear() -> None:
     """Law 7: an outward text, ASCII, one line, without a placeholder; and RFC 3463's status."""
-    rules = [rule for layer in (checks.ADMISSION, checks.INSPECTION, checks.RELEASE, checks.OUTBOUND) for rule in layer.rules]
+    rules = [
+        rule for layer in (checks.ADMISSION, checks.INSPECTION, checks.RELEASE, checks.OUTBOUND) for rule in layer.rules
+    ]
     for rule in rules:
-        assert rule.says.isascii() and rule.says.isprintable() and "{" not in rule.says, rule.code
+        assert re.fullmatch(r"[ -z|}~]{4,200}", rule.says), rule.code
         assert re.fullmatch(r"[0-7]\.\d{1,3}", rule.status), rule.code
         assert rule.plain.endswith("."), rule.code
 
@@ -260,7 +267,9 @@ def seen(vector: Vector, agent: dict[str, Any]) -> None:
         assert unwanted not in everything, everything[:2_000]
     if vector.subject is not None:
         assert agent["subject"] == vector.subject
-    assert [one["name"] for one in agent["attachments"] if one["name"] in vector.attachments] == list(vector.attachments)
+    assert [one["name"] for one in agent["attachments"] if one["name"] in vector.attachments] == list(
+        vector.attachments
+    )
     for kind, count in vector.redacted:
         assert agent["redactions"].get(kind) == count, agent["redactions"]
     trust = agent["trust"]
@@ -270,7 +279,10 @@ def seen(vector: Vector, agent: dict[str, Any]) -> None:
     assert verified == ([vector.signed_by] if vector.signed_by else [])
     if vector.authenticated:
         assert (trust["authenticated_domain"], trust["dmarc"]) == (vector.authenticated, "pass")
-    assert trust["tls"] == {"none": "", "1.2": "TLSv1.2", "1.3": "TLSv1.3"}[vector.tls] or trust["tls"] in ("none", None)
+    assert trust["tls"] == {"none": "", "1.2": "TLSv1.2", "1.3": "TLSv1.3"}[vector.tls] or trust["tls"] in (
+        "none",
+        None,
+    )
 
 
 @names(PLAIN)
@@ -321,12 +333,13 @@ def test_explain_agrees_with_the_running_gateway(vector: Vector, ran: Ran, expla
     if came.agent is None or told.agent is None:
         assert (came.agent is None) == (told.agent is None) or vector.alone
         return
-    for ours, theirs in (("author", "from"), ("author_name", "name"), ("subject", "subject"), ("text", "text")):
-        assert came.agent[ours] == told.agent[theirs]
+    for one, other in (("author", "from"), ("author_name", "name"), ("subject", "subject"), ("text", "text")):
+        assert came.agent[one] == told.agent[other]
     assert came.agent["redactions"] == told.redactions
-    assert [(one["name"], one["media_type"], one["octets"], one["text"], one["reason"]) for one in came.agent["attachments"]] == [
-        (one["name"], one["type"], one["bytes"], one["text"], one["withheld"]) for one in told.agent["attachments"]
-    ]  # fmt: skip
+    ours = ("name", "media_type", "octets", "text", "reason")
+    theirs = ("name", "type", "bytes", "text", "withheld")
+    attached = [tuple(one[name] for name in ours) for one in came.agent["attachments"]]
+    assert attached == [tuple(one[name] for name in theirs) for one in told.agent["attachments"]]
 
 
 # --- the whole of it
@@ -343,7 +356,8 @@ def test_no_canary_lies_anywhere_when_all_is_done(ran: Ran) -> None:
     for vector in VECTORS:
         came = ran.run.came.get(vector.name)
         if came is not None and came.conversation and vector.canaries:
-            ran.whole.agent.page(f"/queue/open/{came.conversation}")
+            for reader in (ran.whole.agent, ran.whole.supervisor):
+                reader.page(f"/queue/open/{came.conversation}")
     ran.whole.supervisor.page("/held")
     ran.whole.admin.all("/api/audit")
     canaries = [canary for vector in VECTORS for canary in vector.canaries]
@@ -353,9 +367,14 @@ def test_no_canary_lies_anywhere_when_all_is_done(ran: Ran) -> None:
         assert not [text for text in seen if text in content], f"what agents see lies in {place}"
     audit = repr(ran.whole.rows("SELECT leaf FROM audit")).encode()
     sweep(canaries, {"audit": audit, "log": ran.whole.written()})
-    assert ran.whole.log and len(audit) > 10_000
-    shown = b"\0".join([*ran.whole.agent.heard, *ran.whole.supervisor.heard, *ran.whole.admin.heard])
-    sweep([canary for canary in canaries if not canary.startswith(MARK)], {"the desk's pages": shown})
+    assert len(audit) > 10_000
+    numbers = {canary for canary in canaries if not canary.startswith(MARK)}
+    stopped = [vector for vector in VECTORS if vector.channel == "reply" and vector.expect != "accept"]
+    typed = {canary for vector in stopped for canary in vector.canaries}
+    shown = b"\0".join(ran.whole.agent.heard)
+    sweep(sorted(numbers - typed), {"the author's pages": shown})  # who typed a number that didn't leave gets it back
+    others = b"\0".join([*ran.whole.supervisor.heard, *ran.whole.admin.heard])
+    sweep(sorted(numbers | typed), {"others' pages": others})
     assert list(occurrences(["my order 5521 was promised"], shown)), "the sweep would see what is there"
 
 

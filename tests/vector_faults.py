@@ -16,11 +16,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from clients import Client
 from sqlalchemy import create_engine, insert
 from vector_format import Vector
 from vector_letters import raw
 from vector_run import Came, reply_text
-from whole import Client, Whole
+from whole import Whole
 
 from channels.contract import (
     Address,

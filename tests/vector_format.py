@@ -270,7 +270,8 @@ _KEYS: Final[dict[str, Callable[[list[str]], object]]] = {
 }
 _MANY: Final = {"comment", "to", "dns", "finding", "sees", "hides", "attachment", "redacted", "canary"}
 _NAMES: Final = {
-    "from": "sender", "finding": "findings", "attachment": "attachments", "signed-by": "signed_by", "canary": "canaries",
+    "from": "sender", "finding": "findings", "attachment": "attachments", "signed-by": "signed_by",
+    "canary": "canaries",
 }  # fmt: skip
 
 

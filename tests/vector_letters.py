@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,14 +17,11 @@ import dkim
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from vector_format import FormatError, Record, Vector, crlf, unescaped
+from vector_hostile import GENERATED
 
 from keys.openpgp import Fingerprint
 from keys.testing import Identity, clear_signed, encrypted, gpg, identities, new_home, new_identity, signed
 
-HEAD: Final = (
-    b"From: Alice <alice@example.org>\r\nTo: support@acme.example\r\nSubject: Order 17\r\n"
-    b"Date: Wed, 25 Nov 2026 09:00:00 +0000\r\nMIME-Version: 1.0\r\n"
-)
 ONLY_SIGNS: Final = "Key-Type: eddsa\nKey-Curve: ed25519\nKey-Usage: sign cert\n"
 
 
@@ -84,7 +81,9 @@ def new_home_of(who: Identity) -> Path:
 def of_the_past(name: str, address: str) -> Identity:
     """Their key was good from January to June 2024."""
     home = new_home()
-    told = f"{ONLY_SIGNS}Expire-Date: 20240601T000000\nName-Real: {name}\nName-Email: {address}\n%no-protection\n%commit\n"
+    told = (
+        f"{ONLY_SIGNS}Expire-Date: 20240601T000000\nName-Real: {name}\nName-Email: {address}\n%no-protection\n%commit\n"
+    )
     gpg(home, "--faked-system-time", "20240101T000000", "--gen-key", stdin=told.encode())
     listing = gpg(home, "--with-colons", "--list-secret-keys").decode()
     fingerprint = Fingerprint(next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr")))
@@ -219,9 +218,8 @@ def detached(harm: Damage, entity: bytes, signature: bytes) -> bytes:
     """RFC 3156, section 5."""
     kind = b'multipart/signed; protocol="application/pgp-signature"; micalg=pgp-sha512; boundary=s'
     body = crlf(harm.signature(signature))
-    return b"Content-Type: %s\r\n\r\n--s\r\n%s\r\n--s\r\nContent-Type: application/pgp-signature\r\n\r\n%s\r\n--s--\r\n" % (
-        kind, entity, body,
-    )  # fmt: skip
+    parts = b"--s\r\n%s\r\n--s\r\nContent-Type: application/pgp-signature\r\n\r\n%s\r\n--s--\r\n" % (entity, body)
+    return b"Content-Type: %s\r\n\r\n%s" % (kind, parts)
 
 
 def beside_a_file(way: Way, body: bytes) -> bytes:
@@ -247,7 +245,20 @@ class Damage:
     kind: str
     words: str = ""
 
-    KINDS = ("", "flip", "truncate", "garbage", "bomb", "deep", "text", "no-signature", "footer", "around", "exchange", "no-end")
+    KINDS = (
+        "",
+        "flip",
+        "truncate",
+        "garbage",
+        "bomb",
+        "deep",
+        "text",
+        "no-signature",
+        "footer",
+        "around",
+        "exchange",
+        "no-end",
+    )
 
     @classmethod
     def read(cls, text: str) -> Damage:
@@ -267,7 +278,9 @@ class Damage:
         if self.kind == "bomb":
             huge = b"Content-Type: text/plain\r\n\r\n" + b"0" * 100_000_000
             to = [person(name).certificate for name in way.to]
-            bomb = encrypted(huge, to=to, options=("--compress-algo", "bzip2", "--bzip2-compress-level", "9"), armor=False)
+            bomb = encrypted(
+                huge, to=to, options=("--compress-algo", "bzip2", "--bzip2-compress-level", "9"), armor=False
+            )
             assert len(bomb) < 2_000
             return armored(bomb)
         if self.kind == "deep":
@@ -350,76 +363,6 @@ def dkim_signed(message: bytes, told: str) -> bytes:
     if "partly" in how:
         message += b"Added by somebody on the way.\r\n"
     return bytes(field) + message
-
-
-# --- hostile bytes
-
-
-def _letter(content: bytes, body: bytes, head: bytes = HEAD) -> bytes:
-    return head + b"Content-Type: " + content + b"\r\n\r\n" + body
-
-
-def _parts(vector: Vector, count: str) -> bytes:
-    part = b"--b\r\n\r\nx\r\n"
-    return _letter(b"multipart/mixed; boundary=b", part * int(count) + b"--b--\r\n")
-
-
-def _nesting(vector: Vector, depth: str) -> bytes:
-    body, n = b"Content-Type: text/plain\r\n\r\ndeep\r\n", int(depth)
-    opened = b"".join(
-        b"Content-Type: multipart/mixed; boundary=b%dx\r\n\r\n--b%dx\r\n" % (number, number) for number in range(n)
-    )
-    return HEAD + opened + body
-
-
-def _from(vector: Vector, value: bytes) -> bytes:
-    """Folded, so that no line is long."""
-    lines = b"\r\n ".join(value[at : at + 900] for at in range(0, len(value), 900))
-    return HEAD.replace(b"Alice <alice@example.org>", lines, 1) + b"\r\nhello\r\n"
-
-
-def _field(name: bytes, value: bytes, body: bytes = b"hello\r\n") -> bytes:
-    lines = b"\r\n ".join(value[at : at + 900] for at in range(0, len(value), 900))
-    return HEAD + name + b": " + lines + b"\r\n\r\n" + body
-
-
-def _megabytes(vector: Vector, count: str) -> bytes:
-    line = b"0123456789 abcdefghijklmnopqrstuvwxyz\r\n"
-    return _letter(b"text/plain", line * (int(count) * 1_048_576 // len(line) + 1))
-
-
-def _html(vector: Vector, kind: str) -> bytes:
-    """Of what a browser builds a tree from, too much."""
-    body = {
-        "tags": b"<p>x\r\n" * 60_000,
-        "depth": b"<div>\r\n" * 20_000,
-        "attributes": b"<p " + b"".join(b"a%d=1\r\n" % number for number in range(50_000)) + b">x</p>",
-    }[kind]
-    return _letter(b"text/html; charset=utf-8", b"<html><body>\r\n" + body)
-
-
-def _text(vector: Vector, characters: str) -> bytes:
-    line = b"the same words again and again, with nothing in them\r\n"
-    return _letter(b"text/plain", line * (int(characters) // (len(line) - 1) + 1))
-
-
-GENERATED: Final[dict[str, Callable[..., bytes]]] = {
-    "empty": lambda vector: b"",
-    "parts": _parts,
-    "nesting": _nesting,
-    "long-from": lambda vector: _from(vector, b"a," * 100_000),
-    "backslashes-in-from": lambda vector: _from(vector, b"\\" * 50_000 + b" <alice@example.org>"),
-    "comments-in-from": lambda vector: _from(vector, b"(" * 3_000 + b")" * 3_000 + b" alice@example.org"),
-    "pieces-of-a-parameter": lambda vector: _field(b"Content-Type", b"text/plain" + b"; a*0=b" * 1_000),
-    "encoded-words": lambda vector: _field(b"Subject-X", b"=?utf-8?q?a?= " * 4_000),
-    "headers": lambda vector, count: HEAD + b"X-Filler: x\r\n" * int(count) + b"\r\nhello\r\n",
-    "header-block": lambda vector: HEAD + b"".join(b"X-Filler: " + b"x" * 900 + b"\r\n" for _ in range(120)) + b"\r\nhi\r\n",
-    "long-line": lambda vector, length: HEAD + b"\r\n" + b"x" * int(length) + b"\r\n",
-    "long-field": lambda vector, name, length: _field(name.encode(), b"x" * int(length)),
-    "megabytes": _megabytes,
-    "html": _html,
-    "text": _text,
-}
 
 
 def zone(vectors: Sequence[Vector]) -> dict[str, list[Record]]:

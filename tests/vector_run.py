@@ -19,9 +19,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from clients import Client
 from vector_format import Vector, crlf, unescaped
 from vector_letters import raw
-from whole import Client, Whole
+from whole import Whole
 
 QUEUED = re.compile(r"Queued as ([0-9A-Z]{26})")
 
@@ -107,7 +108,8 @@ class Run:
                     heard.append(reply)
                     first = False
                     wanted = "" if verb == "GONE" else text
-                    assert reply.startswith(wanted) and (verb != "GONE" or not reply), (vector.name, line, heard)
+                    assert reply.startswith(wanted), (vector.name, line, heard)
+                    assert verb != "GONE" or not reply, (vector.name, line, heard)
                 elif line and not line.startswith("#"):
                     raise AssertionError(f"{vector.name}: what is {line!r}?")
         rows = [self._accept(reply) for reply in heard]
@@ -126,9 +128,7 @@ class Run:
             assert self.whole.process.poll() is None
             time.sleep(0.25)
             held = {one["id"]: one for one in supervisor.all("/api/held")}
-            queued = {
-                one["inbound"]["id"]: one for one in agent.all("/api/conversations?view=open") if one["inbound"]
-            }
+            queued = {one["inbound"]["id"]: one for one in agent.all("/api/conversations?view=open") if one["inbound"]}
             if len(queued.keys() | held.keys()) >= len(self.accepted):
                 for id in {one["conversation"]["id"] for one in queued.values()}:
                     opened = agent.get(f"/api/conversations/{id}")

@@ -24,7 +24,8 @@ class Holder:
 @pytest.mark.parametrize(
     "way",
     [
-        str, "{}".format, lambda s: f"{s}", lambda s: f"{s:>30}", lambda s: "%s" % s, pickle.dumps, json.dumps,
+        str, "{}".format, lambda s: f"{s}", lambda s: f"{s:>30}", lambda s: "%s" % s,  # noqa: UP031
+        pickle.dumps, json.dumps,
         lambda s: "a" + s, lambda s: bytes(s), lambda s: "".join(s), lambda s: list(s),
     ],
 )  # fmt: skip

@@ -16,6 +16,7 @@ import pkgutil
 import socket
 from contextlib import suppress
 from importlib import import_module
+from typing import Final
 
 from gateway import faults
 from gateway.codec import BadFrame, unpack
@@ -35,6 +36,10 @@ from keys.errors import BadData, BadSignature, CannotDecrypt, MissingKey, Unavai
 from keys.opener_client import OpenerClient
 from keys.unbox import Unboxed
 
+WARM_ROUNDS: Final = 6
+"""CPython rewrites code that runs for the eighth time or so (PEP 659). Done before the fork, workers needn't, and don't
+unshare the pages that hold it: an eighth of a worker's time for a message."""
+
 
 class Service:
     """Made once in the zygote; `serve` runs in its children."""
@@ -49,7 +54,8 @@ class Service:
         for module in pkgutil.iter_modules(encodings.__path__):
             with suppress(ImportError):  # the few that belong to other systems
                 import_module(f"encodings.{module.name}")
-        asyncio.run(warm_up(self._layers))
+        for _ in range(WARM_ROUNDS):
+            asyncio.run(warm_up(self._layers))
 
     async def serve(self, job: Job, opener: socket.socket) -> Report:
         """Raises what is our own fault."""

@@ -26,6 +26,7 @@ SIGNER = Signer("example.org", "s", generate_private_key(65_537, 2_048))
 ZONE = {
     ("example.org", "TXT"): ['"v=spf1 ip4:127.0.0.1 -all"'],
     ("_dmarc.example.org", "TXT"): ['"v=DMARC1; p=reject"'],
+    ("client.example.org", "TXT"): ['"v=spf1 ip4:127.0.0.1 -all"'],  # a name without an answer can't be remembered
     ("s._domainkey.example.org", "TXT"): [
         " ".join(f'"{SIGNER.record()[at : at + 250]}"' for at in range(0, len(SIGNER.record()), 250))
     ],

@@ -65,14 +65,15 @@ class _Calm:
 
 
 class Explainer:
-    """Started once, good for many files. The resolver, the time, keys and certificates are those of `asked`; how a file
-    comes may differ from file to file. Raises ConfigError for options that make no sense."""
+    """Started once, good for many files. The time, keys and certificates are those of `asked`; how a file comes, and
+    the names that answer, may differ from file to file. Raises ConfigError for options that make no sense."""
 
     def __init__(self, asked: Asked, config: Config | None) -> None:
         clock: Clock = SystemClock() if asked.at is None else FixedClock(asked.at)
         settings = config or build({"edge": {"listeners": []}}, base=Path())
-        self._asked, self._config = asked, config
-        self._channel = _channel(settings, _resolver(asked, settings), clock)
+        self._asked, self._config, self._settings, self._clock = asked, config, settings, clock
+        self._channels: dict[Path | None, EmailChannel] = {}
+        self._channel(asked)
         limits = settings.edge.limits
         self._examiner = Examiner(
             checks.admission(per_peer=limits.messages_per_peer_hour, per_sender=limits.messages_per_sender_hour),
@@ -105,9 +106,17 @@ class Explainer:
             terms=terms,
             raw=found.raw,
         )
-        inbound = await self._channel.inbound(delivery)
+        inbound = await self._channel(asked).inbound(delivery)
         examination = await self._examiner.examine(inbound)
         return told(name, inbound, examination, (*found.findings, *missing))
+
+
+    def _channel(self, asked: Asked) -> EmailChannel:
+        found = self._channels.get(asked.dns)
+        if found is None:
+            resolver = _resolver(asked, self._settings)
+            found = self._channels[asked.dns] = _channel(self._settings, resolver, self._clock)
+        return found
 
 
 async def explain_all(

@@ -8,7 +8,7 @@ Rules:
 2. The system calls are an allow-list: what isn't on it fails with EPERM. No open, no socket, no exec, no fork, no
    kill, and no new code in memory (mmap and mprotect refuse PROT_EXEC).
 3. Numbers come from the kernel's tables (arch/*/entry/syscalls); only x86-64 and arm64 are known here. On others the
-   filter is left out and `Confined.syscalls` says so.
+   filter is left out and `Confined.filtered` says so.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ _ARCHITECTURES: Final = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confined:
     """What holds. `landlock` is its version, 0 without it; `own_network`: an empty network namespace; `fixed`: no new
-    privileges; `hidden`: its memory can't be dumped; `filtered`: this machine can filter system calls."""
+    privileges; `hidden`: its memory can't be dumped; `filtered`: a child took on the filter of system calls, so every
+    worker must."""
 
     landlock: int
     own_network: bool
@@ -102,7 +103,7 @@ def shut_in() -> Confined:
         landlock=_deny_files(),
         fixed=fixed,
         hidden=hidden,
-        filtered=_prepared_filter() is not None,
+        filtered=_filter_holds(),
     )
 
 
@@ -144,6 +145,16 @@ def filter_calls() -> bool:
     """From here on this process may only read, write and think. False when the kernel or the machine has no filter."""
     prepared = _prepared_filter()
     return prepared is not None and _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(prepared[0]))
+
+
+def _filter_holds() -> bool:
+    """Tried in a child, for whoever has the filter can't be rid of it and could fork no workers."""
+    if _prepared_filter() is None:
+        return False
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if filter_calls() else 1)
+    return os.waitpid(pid, 0)[1] == 0
 
 
 @cache

@@ -7,7 +7,8 @@ Rules:
 1. The zygote imports and warms everything up, then shuts itself in (`gateway.confinement`); it never sees a message.
 2. A worker serves one job (strict) or a few (fast) and is gone; process exit is what wipes Python's memory.
 3. A worker that ends without a report is the parent's finding (`gateway.limit`); nothing passes by dying.
-4. No text of an exception leaves a worker: only its class and a line of ours.
+4. A worker in which the announced filter of system calls doesn't hold ends before it has seen a job.
+5. No text of an exception leaves a worker: only its class and a line of ours.
 """
 
 from __future__ import annotations
@@ -82,14 +83,22 @@ def main(descriptor: int, name: str) -> None:
     os.nice(limits.WORKER_NICENESS)
     confinement.close_all_but(0, 1, 2, control.fileno())
     memory = confinement.address_space() + limits.WORKER_MEMORY_BYTES
-    _tell(control, Notice(kind=Word.READY, confined=confinement.shut_in()))
-    _Zygote(control, service, memory, loop).run()
+    confined = confinement.shut_in()
+    _tell(control, Notice(kind=Word.READY, confined=confined))
+    _Zygote(control, service, memory, loop, filtered=confined.filtered).run()
 
 
 class _Zygote:
     def __init__(
-        self, control: socket.socket, service: Service, memory: int, loop: asyncio.AbstractEventLoop
+        self,
+        control: socket.socket,
+        service: Service,
+        memory: int,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        filtered: bool,
     ) -> None:
+        self._filtered = filtered
         self._control, self._service, self._memory, self._loop = control, service, memory, loop
         self._numbers: dict[int, int] = {}
         self._wake, woken = os.pipe()
@@ -118,7 +127,7 @@ class _Zygote:
         order = unpack(Order, data)
         pid = os.fork()
         if pid == 0:
-            _live(descriptors[0], order.jobs, self._service, self._memory, self._loop)
+            _live(descriptors[0], order.jobs, self._service, self._memory, self._loop, filtered=self._filtered)
         os.close(descriptors[0])
         self._numbers[pid] = order.number
         pidfd = os.pidfd_open(pid)
@@ -142,7 +151,7 @@ class _Zygote:
 
 
 def _live(
-    descriptor: int, jobs: int, service: Service, memory: int, loop: asyncio.AbstractEventLoop
+    descriptor: int, jobs: int, service: Service, memory: int, loop: asyncio.AbstractEventLoop, *, filtered: bool
 ) -> NoReturn:
     """A worker's life, from the fork on. Ends the process, whatever happens."""
     status = 70
@@ -153,7 +162,8 @@ def _live(
         line = socket.socket(fileno=descriptor)
         in_all = jobs * (limits.WORKER_CPU_SECONDS + 1) + 1
         confinement.limit(cpu_seconds=limits.WORKER_CPU_SECONDS, cpu_seconds_in_all=in_all, memory_bytes=memory)
-        confinement.filter_calls()
+        if not confinement.filter_calls() and filtered:
+            os._exit(70)
         for _ in range(jobs):
             confinement.more_cpu(cpu_seconds=limits.WORKER_CPU_SECONDS, cpu_seconds_in_all=in_all)
             if not _serve_one(line, loop, service):

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable
 
+from gateway import confinement
 from gateway.jobs import Job, Report, Setup
 
 KEPT: list[bytearray] = []
@@ -105,3 +106,20 @@ def _call(name: str, *arguments: object) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if getattr(libc, name)(*arguments) != 0:
         raise OSError(ctypes.get_errno(), name)
+
+
+class Unfiltered(Hostile):
+    """Its workers can't take on the filter that their zygote has told of."""
+
+    def warm_up(self) -> None:
+        super().warm_up()
+        confinement._filter_holds = lambda: True
+        confinement.filter_calls = lambda: False
+
+
+class Unfilterable(Hostile):
+    """On a machine without a filter of system calls."""
+
+    def warm_up(self) -> None:
+        super().warm_up()
+        confinement.filter_calls = lambda: False

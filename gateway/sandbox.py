@@ -16,7 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -109,21 +109,34 @@ class Sandbox:
         self._known.clear()
         self._stop()
 
+    @contextlib.asynccontextmanager
+    async def place(self) -> AsyncIterator[Place]:
+        """Waits for a worker and holds it for one job: whatever has a time limit of its own begins after this."""
+        async with self._slots:
+            place = Place(self, await self._take())
+            try:
+                yield place
+            finally:
+                if not place.used:
+                    self._ready.put_nowait(place.worker)
+
     async def run(self, job: Job, opener: socket.socket, *, seconds: float = limits.WORKER_SECONDS) -> Report:
-        """Takes over `opener`. Raises WorkerError (limit: cpu, memory, time, answer, crash)."""
+        """A place and its one job. Takes over `opener`. Raises as `Place.run`."""
         with opener:
-            async with self._slots:
-                worker = await self._take()
-                try:
-                    async with asyncio.timeout(seconds):
-                        report = await self._exchange(worker, job, opener)
-                except TimeoutError:
-                    self._discard(worker)
-                    raise WorkerError("time") from None
-                except BaseException:
-                    self._discard(worker)
-                    raise
-                self._put_back(worker)
+            async with self.place() as place:
+                return await place.run(job, opener, seconds=seconds)
+
+    async def _work(self, worker: _Worker, job: Job, opener: socket.socket, seconds: float) -> Report:
+        try:
+            async with asyncio.timeout(seconds):
+                report = await self._exchange(worker, job, opener)
+        except TimeoutError:
+            self._discard(worker)
+            raise WorkerError("time") from None
+        except BaseException:
+            self._discard(worker)
+            raise
+        self._put_back(worker)
         if report.limit:
             raise WorkerError(report.limit)
         return report
@@ -289,6 +302,20 @@ class Sandbox:
         for worker in tuple(self._known.values()):
             worker.ended.set()
             self._known.pop(worker.number)
+
+
+class Place:
+    """A worker that stands ready for one job (`Sandbox.place`)."""
+
+    def __init__(self, sandbox: Sandbox, worker: _Worker) -> None:
+        self._sandbox, self.worker = sandbox, worker
+        self.used = False
+
+    async def run(self, job: Job, opener: socket.socket, *, seconds: float = limits.WORKER_SECONDS) -> Report:
+        """Once only; takes over `opener`. Raises WorkerError (limit: cpu, memory, time, answer, crash)."""
+        self.used = True
+        with opener:
+            return await self._sandbox._work(self.worker, job, opener, seconds)
 
 
 async def _exactly(loop: asyncio.AbstractEventLoop, line: socket.socket, size: int) -> bytearray:

@@ -81,6 +81,22 @@ class Workshop:
             self._openers.clear()
 
     async def _do(self, job: Job, box: bytes, binding: Binding, kind: Kind) -> Report:
+        """The opener's time runs from its start, so it starts when a worker is at hand; the worker doesn't wait for
+        it."""
+        async with self._sandbox.place() as place:
+            opener, line = await self._begin(box, binding, kind)
+            try:
+                report = await place.run(job, opener, seconds=limits.WORKER_SECONDS)
+            except BaseException:
+                if line is not None and self._openers is not None:
+                    self._openers.drop(line)
+                raise
+        if line is not None and self._openers is not None:
+            self._openers.give_back(line)
+        return report
+
+    async def _begin(self, box: bytes, binding: Binding, kind: Kind) -> tuple[socket.socket, Line | None]:
+        """The worker's end of the line to an opener."""
         ours, theirs = socket.socketpair()
         line: Line | None = None
         try:
@@ -92,12 +108,4 @@ class Workshop:
         except BaseException:
             ours.close()
             raise
-        try:
-            report = await self._sandbox.run(job, ours, seconds=limits.WORKER_SECONDS)
-        except BaseException:
-            if line is not None and self._openers is not None:
-                self._openers.drop(line)
-            raise
-        if line is not None and self._openers is not None:
-            self._openers.give_back(line)
-        return report
+        return ours, line

@@ -13,13 +13,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from gateway import limits, sandbox
 from gateway.errors import WorkerError
+from gateway.ids import SystemClock
 from gateway.jobs import Job, JobKind, Report, Setup
 from gateway.sandbox import Sandbox
+from gateway.workshop import Workshop
+from keys.agent_client import AgentClient
+from keys.box import Binding, Purpose
+from keys.protocol import Kind
 from keys.secret import Secret
 
 
@@ -29,8 +35,8 @@ def _hostile_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def running(jobs: int = 1, workers: int = 2) -> AsyncIterator[Sandbox]:
-    box = Sandbox(Setup(), workers=workers, jobs=jobs, service="hostile:Hostile")
+async def running(jobs: int = 1, workers: int = 2, service: str = "hostile:Hostile") -> AsyncIterator[Sandbox]:
+    box = Sandbox(Setup(), workers=workers, jobs=jobs, service=service)
     await box.start()
     try:
         yield box
@@ -158,3 +164,40 @@ async def test_many_jobs_at_once_each_get_their_own_answer(monkeypatch: pytest.M
     async with running(workers=3) as box:
         reports = await asyncio.gather(*(do(box, "pid") for _ in range(12)))
         assert len({report.why for report in reports}) == 12
+
+
+async def test_a_worker_ends_unless_the_announced_filter_of_system_calls_holds_in_it() -> None:
+    async with running(service="hostile:Unfiltered") as box:
+        assert box.confined is not None
+        assert box.confined.filtered
+        with pytest.raises(WorkerError):
+            await do(box, "pid", seconds=3)
+
+
+async def test_a_filter_that_does_not_hold_is_never_announced() -> None:
+    async with running(service="hostile:Unfilterable") as box:
+        assert box.confined is not None
+        assert not box.confined.filtered
+        assert (await do(box, "pid")).why
+
+
+async def test_an_opener_starts_only_when_a_worker_is_at_hand() -> None:
+    kept: list[socket.socket] = []
+
+    class Agent:
+        def begin(self, fd: socket.socket, box: bytes, binding: Binding, kind: Kind) -> bool:
+            kept.append(fd.dup())
+            return True
+
+    binding = Binding(purpose=Purpose.SPOOL, row="pid", channel="email")
+    async with running(workers=1) as box:
+        shop = Workshop(box, cast(AgentClient, Agent()), SystemClock())
+        async with box.place():
+            waiting = asyncio.create_task(shop.read_request(b"", binding))
+            await asyncio.sleep(0.2)
+            assert not kept
+        assert (await waiting).why
+        assert len(kept) == 1
+        shop.close()
+    for end in kept:
+        end.close()

@@ -25,7 +25,6 @@ import msgspec
 import psutil
 from letters import ZONE, Mail
 from nameserver import NameServer
-from processes import family
 from roles import Gateway
 
 ROUNDS = int(os.environ.get("VESTIBULE_BENCH_ROUNDS", "3"))
@@ -127,6 +126,12 @@ class Measured(Gateway):
             sizes = [size for one in processes if (size := _pss(one)) > 0]
             found[part] = len(sizes), sum(sizes)
         return found
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """The process and all that descend from it."""
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
 
 
 def _says(process: psutil.Process, word: str) -> bool:

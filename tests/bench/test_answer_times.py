@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from clients import DeskClient
 from conftest import Say
 from letters import Letters
 from measured import HARNESS, Measured, Posting, median, percentile, post
-from whole import DeskClient
 
 from gateway.cli.user import add_user
 from keys.secret import Secret

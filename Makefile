@@ -29,7 +29,7 @@ $(READY): requirements.lock pyproject.toml
 
 # Programs that are not Python's: installed where root and apt are there, named where they aren't.
 system:
-	@sh tests/system.sh gpg chromium swaks
+	@sh tests/system.sh gpg chromium swaks fuse3
 
 demo: $(READY)
 	@sh tests/system.sh gpg
@@ -57,10 +57,10 @@ lint: $(READY)
 
 bench: $(READY)
 	@sh tests/system.sh gpg postfix
-	@$(BIN)/pytest -m bench -s
+	@$(BIN)/pytest tests/bench -m bench -s
 
 soak: $(READY)
-	@sh tests/system.sh gpg
+	@sh tests/system.sh gpg fuse3
 	@$(BIN)/pytest -m soak -s --timeout 0
 
 # Four lock files: everything; what a running gateway needs; what builds it; the programs of the peer tests.

@@ -4,35 +4,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-Say = Callable[..., None]
-_LINES: list[str] = []
+from bench_table import LINES, Say, say
 
 
-@pytest.fixture
-def say() -> Say:
-    """A line for the table, with its goal if it has one: `say("plain, strict", "152 /s", goal="150 /s", met=True)`."""
-
-    def line(what: str, found: str, *, goal: str = "", met: bool | None = None) -> None:
-        word = "" if met is None else "  reached" if met else "  NOT reached"
-        text = f"{what:44} {found:34} {f'goal {goal}' if goal else ''}{word}".rstrip()
-        _LINES.append(text)
-        print(f"\n{text}", end="", flush=True)
-
-    return line
+@pytest.fixture(name="say")
+def _say() -> Say:
+    return say
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if not _LINES:
+    if not LINES:
         return
     terminalreporter.section("measured")
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
     terminalreporter.write_line(f"{os.cpu_count()} cores, load {load}, fdatasync of 4 KB: {_sync():.2f} ms (median)")
-    for line in _LINES:
+    for line in LINES:
         terminalreporter.write_line(line)
 
 

@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bench_gateway import HARNESS, Measured, Posting, median, percentile, post
+from bench_letters import Letters
+from bench_table import Say
 from clients import DeskClient
-from conftest import Say
-from letters import Letters
-from measured import HARNESS, Measured, Posting, median, percentile, post
 
 from gateway.cli.user import add_user
 from keys.secret import Secret

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import slow_disk
-from conftest import Say
-from letters import Letters
-from measured import HARNESS, ROUNDS, Measured, median, post
+from bench_gateway import HARNESS, ROUNDS, Measured, median, post
+from bench_letters import Letters
+from bench_table import Say
 from test_smtp_intake import edge, needs_source, source
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(300)]

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import Say
-from measured import HARNESS, ROUNDS, SERVER, median, pin
+from bench_gateway import HARNESS, ROUNDS, SERVER, median, pin
+from bench_table import Say
 from postfix_server import free_port, needs_postfix, postfix
 
 SMTP_SOURCE = shutil.which("smtp-source", path=os.environ.get("PATH", "") + ":/usr/sbin")

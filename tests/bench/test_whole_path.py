@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Say
-from letters import KINDS, Letters
-from measured import HARNESS, ROUNDS, Measured, Posting, median, post
+from bench_gateway import HARNESS, ROUNDS, Measured, Posting, median, post
+from bench_letters import KINDS, Letters
+from bench_table import Say
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(600)]
 

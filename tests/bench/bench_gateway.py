@@ -23,7 +23,7 @@ from pathlib import Path
 
 import msgspec
 import psutil
-from letters import ZONE, Mail
+from bench_letters import ZONE, Mail
 from nameserver import NameServer
 from roles import Gateway
 

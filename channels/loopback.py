@@ -92,7 +92,7 @@ class Loopback:
             terms=TERMS,
             pace=Pace(),
             dedupe_key=self._keyed.dedupe((NAME.encode(), wire_id.encode())),
-            lane=self._keyed.lane(NAME, sender, None),
+            lane=self._keyed.lane(NAME, sender, None, "network"),
             body_key=self._keyed.body(raw),
             raw=Secret(raw),
         )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -101,10 +102,22 @@ def thread(head: Block) -> ThreadKey | None:
     return None
 
 
-def identity(
-    envelope: Envelope, terms: Terms, head: Block, raw: bytes, body_key: bytes
-) -> Iterator[bytes | memoryview]:
-    """What makes a message this one: see rule 2. `body_key`, where there is one, stands for the body."""
+def standing(source: Source, authentication: Authentication) -> str:
+    """What its author is known by: a login, or DMARC's pass. Else the network that it came from, which is a /24, or a
+    /48 of IPv6: so much is one operator's, who can send in anybody's name."""
+    if source.login is not None:
+        return f"login {source.login}"
+    if authentication.dmarc is Result.PASS:
+        return "author"
+    try:
+        peer = ipaddress.ip_address(source.peer or "")
+    except ValueError:
+        return "nowhere"
+    return f"network {ipaddress.ip_network((peer, 24 if peer.version == 4 else 48), strict=False)}"
+
+
+def identity(envelope: Envelope, terms: Terms, head: Block, raw: bytes) -> Iterator[bytes | memoryview]:
+    """What makes a message this one: see rule 2. All of the body, for its key is the same for different ones."""
     yield (envelope.mail_from or "").encode()
     yield terms.mailbox.encode()
     yield b"\n".join(sorted(recipient.lower().encode() for recipient in envelope.rcpt_to))
@@ -114,4 +127,4 @@ def identity(
         if field.name not in _TRACE and not field.name.startswith(_TRACE_PREFIXES)
     )
     yield b"".join(kept)
-    yield body_key or memoryview(raw)[head.body :]
+    yield memoryview(raw)[head.body :]

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from mailroom import BILLING, LIMITS, MESSAGE, SUPPORT, Broken, Peer, Recorder, Slow, peer, running
 
-from channels.contract import Answer, Result, Verdict
+from channels.contract import Answer, Authentication, Result, Verdict
+from channels.email.facts import Source, standing
 
 
 async def test_a_message_becomes_an_inbound_with_its_facts() -> None:
@@ -297,6 +298,31 @@ async def test_a_retry_has_the_same_dedupe_key_and_another_message_has_not() -> 
     keys = [got.dedupe_key for got in run.intake.got]
     assert keys[0] == keys[1] == keys[2]
     assert len(set(keys)) == 4
+
+
+async def test_nobody_waits_behind_what_a_stranger_sent_in_their_name() -> None:
+    class By:
+        async def authenticate(self, **about: object) -> Authentication:
+            return Authentication(dmarc=Result.PASS if about["helo"] == "example.org" else Result.FAIL)
+
+    lanes = []
+    async with running(authenticator=By()) as run:
+        for name in ("example.org", "mallory.example", "example.org", "mallory.example"):
+            async with peer(run, hello=False) as client:
+                await client.ask(f"EHLO {name}")
+                await client.deliver()
+            lanes.append(run.intake.got[-1].lane)
+    assert lanes[0] == lanes[2] != lanes[1] == lanes[3]
+
+
+def test_an_unproven_author_has_a_lane_per_network() -> None:
+    def at(peer: str | None, login: str | None = None, dmarc: Result = Result.NONE) -> str:
+        return standing(Source(tls=None, peer=peer, login=login), Authentication(dmarc=dmarc))
+
+    assert at("192.0.2.1") == at("192.0.2.77") != at("198.51.100.1")
+    assert at("2001:db8:0:1::1") == at("2001:db8:0:ffff::9") != at("2001:db8:1::1")
+    assert at("192.0.2.1", dmarc=Result.PASS) == at("2001:db8::1", dmarc=Result.PASS) != at(None)
+    assert at("192.0.2.1", login="alice") != at("192.0.2.1", login="network 192.0.2.0/24")
 
 
 async def test_lanes_part_senders_and_threads() -> None:

@@ -3,7 +3,8 @@
 Rules:
 1. `Demand.REQUIRED` means TLS with a certificate that names the host; no way leads from it to clear text. PREFERRED
    takes TLS as it comes and clear only where none is offered; a smarthost without TLS is for loopback alone.
-2. Once the body went out, a lost connection is DOUBT and never a retry: the other side may have taken it.
+2. Once the body went out, only an answer of 4xx is a retry and only one of 5xx a refusal. Whatever else comes (nothing,
+   a lost connection, a garbled answer, another code) is DOUBT: the other side may have taken it.
 3. A payload is sent byte for byte as it was signed. One that has a bare CR or LF, a NUL or a line that is too long is
    refused before a connection is made: nothing is repaired, and nothing can be smuggled.
 4. The other side's words go nowhere; a receipt carries a fixed token and the reply code.
@@ -126,12 +127,18 @@ class SmtpOut:
         except SMTPResponseException as error:
             if attempt.step in _BEFORE_MAIL:
                 return attempt.receipt(SendResult.RETRY, f"smtp.{attempt.step}", error.code), True
+            if attempt.body_sent and not 400 <= error.code < 600:
+                return attempt.receipt(SendResult.DOUBT, "answer.unclear", max(error.code, 0)), False
             result = SendResult.REFUSED if 500 <= error.code < 600 else SendResult.RETRY
             return attempt.receipt(result, f"smtp.{attempt.step}", error.code), False
         except (SMTPException, OSError, TimeoutError, ssl.SSLError) as error:
             if attempt.body_sent:
                 return attempt.receipt(SendResult.DOUBT, "connection.lost-after-body"), False
             return attempt.receipt(SendResult.RETRY, _reason(error)), True
+        except Exception:  # whatever the client tripped over: a body that went out isn't sent again by itself
+            if attempt.body_sent:
+                return attempt.receipt(SendResult.DOUBT, "answer.unclear"), False
+            raise
         finally:
             attempt.close()
 

@@ -227,6 +227,12 @@ def test_a_smarthost_without_tls_is_for_loopback_only() -> None:
         ({"RCPT": DROP}, SendResult.RETRY, "connection.lost", 0),
         ({"DATA": DROP}, SendResult.RETRY, "connection.lost", 0),
         ({"body": DROP}, SendResult.DOUBT, "connection.lost-after-body", 0),
+        ({"body": "xyz what?"}, SendResult.DOUBT, "answer.unclear", 0),
+        ({"body": "2"}, SendResult.DOUBT, "answer.unclear", 2),
+        ({"body": "354 go on"}, SendResult.DOUBT, "answer.unclear", 354),
+        ({"body": "251 taken elsewhere"}, SendResult.DOUBT, "answer.unclear", 251),
+        ({"body": "999 no such code"}, SendResult.DOUBT, "answer.unclear", 999),
+        ({"body": "250 " + "x" * 70_000}, SendResult.DOUBT, "answer.unclear", 0),
     ],
 )
 async def test_each_way_a_session_can_end(

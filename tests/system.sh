@@ -16,6 +16,7 @@ present() {
     case "$1" in
         gpg) command -v gpg >/dev/null && command -v gpg-agent >/dev/null ;;
         postfix) [ -x /usr/sbin/postfix ] && [ -x /usr/sbin/smtp-source ] ;;
+        fuse3) command -v fusermount3 >/dev/null ;;
         swaks) command -v swaks >/dev/null && perl -MNet::SSLeay -e 1 2>/dev/null ;;
         *) command -v "$1" >/dev/null ;;
     esac

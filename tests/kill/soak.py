@@ -1,4 +1,4 @@
-"""The soak's memory and its rounds: what was done so far stands in var/soak/state.json, and each run goes on from there.
+"""The soak's memory and its rounds: what was done stands in var/soak/state.json, and each run goes on from there.
 
 A round is one fresh gateway, some cycles, and the checker's word on all of it; the kind that is furthest behind its
 share of the time is next.
@@ -33,14 +33,14 @@ from test_power import missing_ids, plant
 
 GOALS = {"kill": 10_000, "power": 1_000, "postgres": 100}
 PLAIN = {"notices": "first_contact = false\nheld = false", "inspector": "spool_key_seconds = 1"}
-LIES = 10
+LIES = 4
 """Every so many rounds of power loss are a control: a disk that lies, and must lose."""
 
 
 @dataclass
 class State:
-    """`kinds`: a tally each; `killed`: processes by what they were; `controls`: those that lost, as they must, and those
-    that did not; `broken`: rounds that ended by an exception, by its class."""
+    """`kinds`: a tally each; `killed`: processes by what they were; `controls`: those that lost, as they must, and
+    those that did not; `broken`: rounds that ended by an exception, by its class."""
 
     path: Path
     kinds: dict[str, Tally] = field(default_factory=dict)
@@ -62,7 +62,8 @@ class State:
 
     def save(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        kept = {name: value for name, value in asdict(self).items() if name != "path"}
+        kept = {name: dict(value) for name, value in vars(self).items() if name != "path"}
+        kept["kinds"] = {kind: asdict(tally) for kind, tally in self.kinds.items()}
         new = self.path.with_suffix(".new")
         new.write_text(json.dumps(kept, indent=1), "utf-8")
         os.replace(new, self.path)

@@ -25,7 +25,7 @@ from postfix_server import free_port, needs_postfix, postfix
 
 SMTP_SOURCE = shutil.which("smtp-source", path=os.environ.get("PATH", "") + ":/usr/sbin")
 HERE = Path(__file__).parent
-MESSAGES = int(os.environ.get("VESTIBULE_BENCH_MESSAGES", "3000"))
+MESSAGES = int(os.environ.get("VESTIBULE_BENCH_MESSAGES", "2000"))
 GOAL = 2.0
 
 needs_source = pytest.mark.skipif(SMTP_SOURCE is None, reason="needs smtp-source (tests/system.sh postfix)")

@@ -186,8 +186,8 @@ class Desk(_Section, frozen=True):
 
 class Metrics(_Section, frozen=True):
     host: Annotated[str, Meta(description="address for /metrics and /healthz")] = "127.0.0.1"
-    edge_port: Annotated[int, Meta(description="edge's port; -1: off", ge=-1, le=65535)] = -1
-    desk_port: Annotated[int, Meta(description="desk's port; -1: off", ge=-1, le=65535)] = -1
+    edge_port: Annotated[int, Meta(description="edge's port, such as 9464; -1: off", ge=-1, le=65535)] = -1
+    desk_port: Annotated[int, Meta(description="desk's port, such as 9465; -1: off", ge=-1, le=65535)] = -1
 
 
 class Notices(_Section, frozen=True):

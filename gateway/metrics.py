@@ -1,7 +1,8 @@
 """`/metrics` and `/healthz` of the edge, on a port of their own (`metrics.edge_port`). Numbers only: no customer data.
 
-The inspector has no listener; its figures are in the store, where the edge reads what it may. Healthy means: the store
-answers, there is room for more mail, the inspector's public key is there, and what waits doesn't wait too long.
+The inspector has no listener; its figures are in the store and its events in the audit, where the edge reads them.
+Healthy means: the store answers, there is room for more mail, the inspector's public key is there, and what waits
+doesn't wait too long.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from prometheus_client.registry import Collector
 from gateway import limits
 from gateway.errors import StoreError
 from gateway.store.database import Database
-from gateway.store.stats import Stats, stats
+from gateway.store.stats import Stats, Tally, stats
 
 
 @dataclass(slots=True)
@@ -32,6 +33,7 @@ class Figures:
     room: Callable[[], bool]
     sealable: Callable[[], bool]
     stats: Stats | None = None
+    tally: Tally = field(default_factory=Tally)
     read_at: float = 0.0
     failures: int = 0
     started_at: float = field(default_factory=time.monotonic)
@@ -39,6 +41,7 @@ class Figures:
     async def refresh(self) -> None:
         try:
             self.stats = await stats(self.database)
+            await self.tally.refresh(self.database)
             self.read_at = time.monotonic()
         except StoreError:
             self.failures += 1
@@ -81,18 +84,23 @@ class _Collected(Collector):
         for name, count in sorted(figures.counts.items()):
             events.add_metric([name], count)
         yield events
+        audited = CounterMetricFamily("vestibule_events", "What any role wrote into the audit", labels=["event"])
+        for name, count in sorted(figures.tally.counts.items()):
+            audited.add_metric([name], count)
+        yield audited
         if figures.stats is not None:
             yield from _of_store(figures.stats)
 
 
 def _of_store(read: Stats) -> Iterable[Metric]:
-    yield _by_state("spool", "Acknowledged messages not yet queued", read.spool)
-    yield _by_state("outbox", "Replies and notices on their way", read.outbox)
+    yield _by_state("spool", "Acknowledged messages not yet queued, by state: held ones too", read.spool)
+    yield _by_state("outbox", "Replies and notices: on their way, sent, refused, in doubt, expired", read.outbox)
     yield _by_state("replies", "Replies of agents", read.replies)
     yield _gauge("spool_age_seconds", "Age of the oldest message that waits", read.spool_age)
     yield _gauge("spool_retrying", "Messages that failed at least once", read.spool_retrying)
     yield _gauge("held_age_seconds", "Age of the oldest held message", read.held_age)
     yield _gauge("held_next_expiry_seconds", "Until the next held message expires", read.held_next_expiry)
+    yield _gauge("replies_age_seconds", "Age of the oldest reply that waits for the inspector", read.replies_age)
     yield _gauge("outbox_age_seconds", "Age of the oldest unsent reply", read.outbox_age)
 
 

@@ -50,12 +50,16 @@ def set_up(folder: Path, *, address: str, company: str, host: str, container: bo
     return made
 
 
+METRICS_PORTS: Final = 9464, 9465
+"""Of edge and desk, on loopback: new installations can be watched from the start."""
+
+
 def first_config(*, address: str, company: str, host: str, container: bool = False) -> str:
     """The commented example with the few settings that a start needs filled in."""
     mailbox = address.partition("@")[0].lower()
     name = "".join(letter if letter.isalnum() else "-" for letter in mailbox)[:40] or "support"
     edge, desk = ("tls/edge", "tls/desk") if container else ("tls", "tls")
-    wanted = {
+    wanted: dict[tuple[str, str], str | int] = {
         ("company", "name"): company,
         ("mailboxes", "name"): name,
         ("mailboxes", "address"): address,
@@ -65,6 +69,8 @@ def first_config(*, address: str, company: str, host: str, container: bool = Fal
         ("edge.listeners", "key_file"): f"{edge}/key.pem",
         ("desk", "certificate_file"): f"{desk}/certificate.pem",
         ("desk", "key_file"): f"{desk}/key.pem",
+        ("metrics", "edge_port"): METRICS_PORTS[0],
+        ("metrics", "desk_port"): METRICS_PORTS[1],
     }
     if container:
         wanted |= {
@@ -83,7 +89,7 @@ def first_config(*, address: str, company: str, host: str, container: bool = Fal
         setting = line.removeprefix("# ").partition(" = ")[0]
         value = wanted.pop((table, setting), None) if " = " in line else None
         if value is not None:
-            line = f"{setting} = {_quoted(value)}"
+            line = f"{setting} = {value if isinstance(value, int) else _quoted(value)}"
         if table in skipped and line and not line.startswith("#"):
             line = f"# {line}"
         lines.append(line)

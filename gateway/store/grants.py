@@ -2,7 +2,7 @@
 
 Rules:
 1. What isn't here isn't granted. `upgrade` takes everything away first, so that a grant that was dropped is dropped.
-2. The edge inserts into the spool and can't read a box back; it may count rows by their ids.
+2. The edge inserts into the spool and can't read a box back; of what waits it sees states and times, for the metrics.
 3. The desk can't see a box, an address, a certificate, or anything in the spool. It changes no stamped column.
 4. Nobody but the owner changes or deletes a leaf of the audit.
 5. SQLite has no grants: there the roles are kept apart by their keys alone. Its README says so.
@@ -53,7 +53,9 @@ GRANTS: Final[tuple[Grant, ...]] = (
     *(Grant(role, "alembic_version", _READ) for role in ROLES),
     # the edge
     Grant("edge", "spool", ("INSERT",)),
-    Grant("edge", "spool", _READ, ("id",)),
+    Grant("edge", "spool", _READ, ("id", "state", "attempts", "received_at")),
+    Grant("edge", "held", _READ, ("held_at", "expires_at")),
+    Grant("edge", "replies", _READ, ("id", "state", "created_at")),
     Grant("edge", "dedupe", _ADD),
     Grant("edge", "bodies", _ADD),
     Grant("edge", "rates", _COUNT),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Table, case, func, select
 
+from gateway.audit import Event
 from gateway.ids import micros
 from gateway.states import Answered, Asked, Sending, Spooled, Talk
 from gateway.store import schema
@@ -39,48 +42,79 @@ _TALKS: Final = schema.conversations
 
 
 async def stats(db: Database) -> Stats:
-    """What this role may see; the rest stays empty. The edge: backlog and outbox; the desk: no spool but held ones."""
+    """What this role may see; the rest stays empty. The edge: all but conversations, requests and notices; the desk: no
+    spool but held ones."""
     now = micros(db.clock.now())
 
     def age(since: int | None) -> float:
         return 0.0 if since is None else max(0.0, (now - since) / SECOND)
 
     def job(conn: Connection) -> Stats:
-        numbers: dict[str, Any] = {"outbox": _by_state(conn, schema.outbox)}
-        numbers["outbox_age"] = age(_oldest(conn, schema.outbox, "created_at", Sending.READY, Sending.SENDING))
-        if db.role is Role.EDGE:
-            numbers["spool"] = {"rows": conn.execute(select(func.count(schema.spool.c.id))).scalar_one()}
-            return Stats(**numbers)
         held = schema.held.c
         since, until = conn.execute(select(func.min(held.held_at), func.min(held.expires_at))).one()
-        numbers |= {
+        numbers: dict[str, Any] = {
+            "outbox": _by_state(conn, schema.outbox),
+            "outbox_age": age(_oldest(conn, schema.outbox, "created_at", Sending.READY, Sending.SENDING)),
             "held_age": age(since),
             "held_next_expiry": 0.0 if until is None else max(0.0, (until - now) / SECOND),
-            "conversations": _by_state(conn, _TALKS),
             "replies": _by_state(conn, schema.replies),
             "replies_age": age(_oldest(conn, schema.replies, "created_at", Answered.WAITING, Answered.WORKING)),
-            "requests": _by_state(conn, schema.requests),
         }
+        if db.role is Role.DESK:
+            numbers["spool"] = {Spooled.HELD.value: _count(conn, schema.held)}
+        else:
+            numbers |= _spool(conn, age)
+        if db.role is Role.EDGE:
+            return Stats(**numbers)
+        numbers |= {"conversations": _by_state(conn, _TALKS), "requests": _by_state(conn, schema.requests)}
         waiting = (_TALKS.c.waiting_since.is_not(None), _TALKS.c.state != Talk.CLOSED.value)
         count, oldest = conn.execute(select(func.count(), func.min(_TALKS.c.waiting_since)).where(*waiting)).one()
         numbers |= {"unanswered": count, "unanswered_age": age(oldest)}
-        if db.role is Role.DESK:
-            numbers["spool"] = {Spooled.HELD.value: _count(conn, schema.held)}
-            return Stats(**numbers)
-        numbers |= {
-            "spool": _by_state(conn, schema.spool),
-            "spool_age": age(_oldest(conn, schema.spool, "received_at", Spooled.WAITING, Spooled.WORKING)),
-            "spool_retrying": conn.execute(
-                select(func.count())
-                .select_from(schema.spool)
-                .where(schema.spool.c.state == Spooled.WAITING.value, schema.spool.c.attempts > 0)
-            ).scalar_one(),
-            "notices": _count(conn, schema.notices),
-            "dedupe": _count(conn, schema.dedupe),
-        }
+        if db.role is not Role.DESK:
+            numbers |= {"notices": _count(conn, schema.notices), "dedupe": _count(conn, schema.dedupe)}
         return Stats(**numbers)
 
     return await db.read(job)
+
+
+class Tally:
+    """What the audit took down since this was first asked, by event: of all roles, those without a listener too."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter({event.value: 0 for event in Event})
+        self._heads: dict[str, int] | None = None
+
+    async def refresh(self, db: Database) -> None:
+        """Raises StoreError."""
+        known = self._heads
+
+        def job(conn: Connection) -> tuple[dict[str, int], Counter[str]]:
+            heads, leaves = schema.audit_heads.c, schema.audit.c
+            now = {str(chain): int(seq) for chain, seq in conn.execute(select(heads.chain, heads.seq))}
+            found: Counter[str] = Counter()
+            for chain, seq in now.items() if known is not None else ():
+                new = (leaves.chain == chain, leaves.seq > (known or {}).get(chain, 0), leaves.seq <= seq)
+                for event, count in conn.execute(select(leaves.event, func.count()).where(*new).group_by(leaves.event)):
+                    found[str(event)] += int(count)
+            return now, found
+
+        self._heads, found = await db.read(job)
+        self.counts.update(found)
+
+
+def _spool(conn: Connection, age: Callable[[int | None], float]) -> dict[str, Any]:
+    """In one pass; held ones don't wait for us."""
+    spool = schema.spool.c
+    tried = func.sum(case((spool.attempts > 0, 1), else_=0))
+    rows = conn.execute(
+        select(spool.state, func.count(spool.id), func.min(spool.received_at), tried).group_by(spool.state)
+    ).all()
+    active = [row for row in rows if row[0] != Spooled.HELD.value]
+    return {
+        "spool": {str(state): int(count) for state, count, _, _ in rows},
+        "spool_age": age(min((int(oldest) for _, _, oldest, _ in active), default=None)),
+        "spool_retrying": sum(int(again) for state, _, _, again in rows if state == Spooled.WAITING.value),
+    }
 
 
 def _by_state(conn: Connection, table: Table) -> dict[str, int]:

@@ -8,12 +8,13 @@ from datetime import timedelta
 
 from store_rows import House, new_row
 
-from gateway.ids import FixedClock
+from gateway.ids import FixedClock, micros
+from gateway.rules import Action, Decision
 from gateway.store.database import Database, Role
 from gateway.store.rates import Attempts, Bodies, Rates
 from gateway.store.reading import View
 from gateway.store.spool import NewSpoolRow, put
-from gateway.store.stats import stats
+from gateway.store.stats import Tally, stats
 from gateway.store.upkeep import upkeep
 from keys.secret import Secret
 
@@ -98,7 +99,34 @@ async def test_numbers_for_the_metrics(house: House) -> None:
     assert inspector.conversations == desk.conversations == {"open": 1}
     assert (inspector.unanswered, inspector.notices, inspector.dedupe) == (1, 1, 2)
     assert desk.unanswered_age >= 9.9
-    assert edge.spool == {"rows": 1}
+    assert edge.spool == {"waiting": 1}
+    assert edge.spool_age == inspector.spool_age
+    assert edge.conversations == {}
     await house.answer(filed)
     assert (await stats(house.edge)).outbox == {"ready": 1}
     assert (await stats(house.inspector)).unanswered == 0
+
+
+async def test_the_edge_tells_how_old_what_waits_and_what_is_held_is(house: House) -> None:
+    await put(house.edge, new_row(house.clock))
+    (claim,) = await house.spool.claim(1, 60)
+    await house.spool.hold(claim, Decision(Action.HOLD), None, expires_at=micros(house.clock.now()) + 60_000_000)
+    await put(house.edge, new_row(house.clock))
+    house.later(10)
+    edge = await stats(house.edge)
+    assert edge.spool == {"held": 1, "waiting": 1}
+    assert 9.9 <= edge.spool_age <= 10.1
+    assert 9.9 <= edge.held_age <= 10.1
+    assert 49.9 <= edge.held_next_expiry <= 50.1
+
+
+async def test_what_other_roles_did_is_counted_by_event(house: House) -> None:
+    await house.receive()
+    tally = Tally()
+    await tally.refresh(house.edge)
+    assert set(tally.counts.values()) == {0}
+    await house.receive()
+    await tally.refresh(house.edge)
+    assert tally.counts["message.queued"] == 1
+    await tally.refresh(house.edge)
+    assert tally.counts["message.queued"] == 1

@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from functools import partial
 
 from sqlalchemy import Connection, func, select
@@ -36,12 +37,14 @@ class Certificates:
         self._clock, self._log = clock, log
         self._state: tuple[int, int] | None = None
         self._known: dict[Fingerprint, Certificate] = {}
+        self._expires: datetime | None = None
 
     async def refresh(self) -> bool:
-        """Feeds what changed. True when anything did. Raises StoreError, keys.errors.Unavailable."""
+        """Feeds what changed. True when anything did, or one of them expired since. Raises StoreError,
+        keys.errors.Unavailable."""
         state = await self._database.read(_state)
         if state == self._state:
-            return False
+            return self._one_expired()
         bound = await self._all()
         keep = {Fingerprint(one.fingerprint) for one in bound}
         for fingerprint in tuple(self._known):
@@ -53,6 +56,7 @@ class Certificates:
         known = await self._workshop.with_keys(self._workshop.agent.certificates)
         self._known = {certificate.fingerprint: certificate for certificate in known}
         self._state = state
+        self._await_expiry()
         self._workshop.certificates_changed()
         return True
 
@@ -71,6 +75,18 @@ class Certificates:
             if certificate.can_encrypt and (certificate.expires_at is None or certificate.expires_at > now):
                 found.append(certificate.fingerprint)
         return tuple(dict.fromkeys(found))
+
+    def _one_expired(self) -> bool:
+        """Whether the one that was to expire first has. Then the next one is waited for."""
+        if self._expires is None or self._expires > self._clock.now():
+            return False
+        self._await_expiry()
+        return True
+
+    def _await_expiry(self) -> None:
+        now = self._clock.now()
+        ends = (one.expires_at for one in self._known.values() if one.expires_at is not None)
+        self._expires = min((end for end in ends if end > now), default=None)
 
     async def _all(self) -> list[Bound]:
         found: list[Bound] = []

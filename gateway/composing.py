@@ -94,7 +94,7 @@ def compose(
             raise ValueError("sealed to nobody")
         fields = _fields(reply, face, OUTER_SUBJECT, reply_to, at)
         return Secret(_pgp_mime([*fields, ("MIME-Version", "1.0")], protection, reply.message_id))
-    if protection.reply != reply.id or reply.certificates or reply.correspondent_encrypted:
+    if protection.reply != reply.id or reply.certificates or reply.correspondent_encrypted or reply.promised_sealed:
         raise ValueError("this permit isn't good for this reply")
     encoding, body = _text(reply, face)
     fields = [

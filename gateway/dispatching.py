@@ -22,7 +22,7 @@ from gateway.held import HeldContact
 from gateway.ids import Clock, micros
 from gateway.jobs import Dispatch, Report
 from gateway.mailboxes import Mailboxes
-from gateway.reply import Reply
+from gateway.reply import Protect, Reply
 from gateway.store.contacts import Bound
 from gateway.store.outbox import NewOutboxRow
 from gateway.store.queue import Correspondence, Sent
@@ -116,6 +116,7 @@ class Dispatching:
             copy=outcome.cleared,
             message_id=reply.message_id,
             outbox=self.row(dispatch, report),
+            sealed=report.protect == Protect.SEALED.value,
         )
 
     def row(self, dispatch: Dispatch, report: Report) -> NewOutboxRow:

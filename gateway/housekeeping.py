@@ -79,6 +79,7 @@ class Housekeeping:
         self._epoch, self._notices, self._clock, self._log = epoch_seconds, notices, clock, log
         self._ages = {Purpose.SPOOL: epoch_seconds, Purpose.REPLY: _DAY, Purpose.REQUEST: _DAY}
         self._ended: set[str] = set()
+        self._noting = False
         self._duties = [
             _Duty(limits.CERTIFICATES_SECONDS, self.feed_certificates),
             _Duty(min(limits.EXPIRY_SECONDS, max(held_seconds / 4, 1.0)), self.expire_held),
@@ -116,9 +117,11 @@ class Housekeeping:
             self._log.fault(error, LogEvent.HOUSEKEEPING)
 
     async def feed_certificates(self) -> None:
-        """And note anew, where a customer's certificate came or went, how replies would leave."""
-        if await self._certificates.refresh():
+        """And note anew, where a customer's certificate came, went or expired, how replies would leave."""
+        self._noting = await self._certificates.refresh() or self._noting
+        if self._noting:
             self._protections.all_due(await self._database.read(_open_conversations))
+            self._noting = False
 
     async def expire_held(self) -> None:
         rows = await self._spool.expire(notice=self._notices)

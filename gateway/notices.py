@@ -10,7 +10,8 @@ Rules:
 2. It is a `Reply` with a template, and takes the same OUTBOUND layer and the same protection: encrypted when the
    customer's message was; what came encrypted and can't be answered so gets none.
 3. Programs are never answered (RFC 3834): null sender, automatic mail, lists, bounces, our own addresses; nor senders
-   whose authentication failed, who would be somebody else. One first-contact notice for a contact, few a day for all.
+   whose authentication failed, who would be somebody else. One first-contact notice for a contact, few a day for an
+   address.
 """
 
 from __future__ import annotations
@@ -43,9 +44,8 @@ class Occasion:
     """All that decides whether a notice is due. `to` is the one From address, None when there is none.
 
     `envelope_sender` None is the null reverse-path. `automatic`: a program wrote it (Auto-Submitted, a list, a bounce).
-    `authentication` is DMARC's result. `certificates` counts usable ones. `told` : this very notice went out before,
-    for this contact (first contact) or this message (the others). `told_today` counts all notices to this address in
-    the last day."""
+    `authentication` is DMARC's result. `certificates` counts usable ones. Whether it was told before, and how many this
+    address got, is the store's knowledge (`gateway.store.notices`)."""
 
     notice: Notice
     wanted: bool
@@ -57,8 +57,6 @@ class Occasion:
     encrypted: bool
     certificates: int
     clear_reply: bool
-    told: bool
-    told_today: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +84,6 @@ def due(occasion: Occasion) -> Due:
         (to is not None and _robot(to), "robot"),
         (to is not None and to.lower() in {own.lower() for own in occasion.own_addresses}, "own-address"),
         (occasion.authentication in (Result.FAIL, Result.PERMERROR), "sender-unproven"),
-        (occasion.told, "told-before"),
-        (occasion.told_today >= limits.NOTICES_PER_ADDRESS_DAY, "too-many"),
     )
     for against, why in reasons:
         if against:

@@ -5,10 +5,12 @@ Rules:
 2. Nothing answers a program: whoever puts a notice down has seen to that, and its headers say what it is (RFC 3834).
 3. One notice, one row: its id is the outbox row's, so that doing it twice sends it once.
 4. A notice that can't be sent is dropped with a reason; it never holds anything up.
+5. An address gets few a day (`limits.NOTICES_PER_ADDRESS_DAY`), tags aside: a From line may name a third person.
 """
 
 from __future__ import annotations
 
+from channels.contract import Address
 from gateway import limits
 from gateway.claiming import Claiming
 from gateway.codec import BadFrame, pack
@@ -19,7 +21,7 @@ from gateway.held import open_contact
 from gateway.ids import Clock
 from gateway.jobs import Dispatch
 from gateway.log import Log, LogEvent
-from gateway.requests import ReplyRequest, reply_binding
+from gateway.requests import Promised, ReplyRequest, reply_binding
 from gateway.rules import Action, Token
 from gateway.store.contacts import Contacts
 from gateway.store.notices import NoticeClaim, Notices
@@ -80,10 +82,12 @@ class NoticeWorker:
         dispatch = await self._dispatch(claim)
         if dispatch is None:
             return "nobody-to-answer"
+        if not await self._notices.counted(claim, self._atrest.index("notice", mailbox_of(dispatch.reply.to))):
+            return "too-many"
         binding = reply_binding(claim.id)
         empty = ReplyRequest(
             id=claim.id, conversation=dispatch.reply.conversation, author="", text=Secret(""), seen=0,
-            written_at=self._clock.now(),
+            promised=Promised.CLEAR, written_at=self._clock.now(),
         )  # fmt: skip
         try:
             box = await self._workshop.with_keys(lambda: self._workshop.agent.box(pack(empty), binding))
@@ -121,3 +125,13 @@ class NoticeWorker:
             return None
         bound = await self._contacts.certificates(self._channel, contact.to)
         return self._dispatching.about_held(occasion, contact, self._channel, bound)
+
+
+def mailbox_of(address: Address) -> str:
+    """Whose mailbox it is, as far as one can tell: case and plus-tag (RFC 5233) aside.
+
+    >>> mailbox_of(Address("Alice+news@Example.ORG"))
+    'alice@example.org'
+    """
+    local, at, domain = address.lower().rpartition("@")
+    return f"{local.partition('+')[0] or local}{at}{domain}"

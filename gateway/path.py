@@ -126,6 +126,5 @@ def _may_be_told(opened: Opened) -> bool:
             notice=Notice.HELD, wanted=True, to=opened.author, own_addresses=frozenset(inbound.envelope.rcpt_to),
             envelope_sender=inbound.envelope.mail_from, automatic=opened.automatic,
             authentication=inbound.authentication.dmarc, encrypted=False, certificates=0, clear_reply=True,
-            told=False, told_today=0,
         )
     ).send  # fmt: skip

@@ -23,7 +23,7 @@ from gateway.layers import Passed, Stopped
 from gateway.path import Layers
 from gateway.policy import permit
 from gateway.reply import ClearPermit, Protect, Reply
-from gateway.requests import ReplyRequest
+from gateway.requests import Promised, ReplyRequest
 from gateway.rules import Action, Decision
 from gateway.sanitizing import sanitize_reply
 from keys.box import Purpose
@@ -77,7 +77,9 @@ def completed(dispatch: Dispatch, unboxed: Unboxed) -> Reply:
     reply = dispatch.reply
     if (request.id, request.conversation, request.author) != (reply.id, reply.conversation, reply.author):
         raise BadFrame
-    return reply if reply.template else replace(reply, text=request.text)
+    if reply.template:
+        return reply
+    return replace(reply, text=request.text, promised_sealed=request.promised is Promised.SEALED)
 
 
 async def protect(

@@ -4,6 +4,7 @@ Rules:
 1. A reply is sealed whenever the contact has a usable certificate.
 2. What came in encrypted is never answered in clear.
 3. Otherwise clear takes the mailbox's consent (`Terms.clear_reply`); without it the reply is blocked and says why.
+4. A reply that its agent was promised to be sealed never leaves in clear, whatever became of the certificate meanwhile.
 """
 
 from __future__ import annotations
@@ -34,11 +35,19 @@ def protection(*, certificates: int, correspondent_encrypted: bool, clear_reply:
     return Protect.CLEAR, "mailbox-permits-clear"
 
 
-def permit(reply: Reply) -> ClearPermit | None:
-    """Leave to send this reply in clear, or None."""
+def way(reply: Reply) -> tuple[Protect, str]:
+    """`protection` of a reply as it stands, and never weaker than its agent was promised."""
     how, why = protection(
         certificates=len(reply.certificates),
         correspondent_encrypted=reply.correspondent_encrypted,
         clear_reply=reply.clear_reply,
     )
+    if how is Protect.CLEAR and reply.promised_sealed:
+        return Protect.BLOCKED, "promised-sealed"
+    return how, why
+
+
+def permit(reply: Reply) -> ClearPermit | None:
+    """Leave to send this reply in clear, or None."""
+    how, why = way(reply)
     return ClearPermit(reply.id, why, _ISSUE) if how is Protect.CLEAR else None

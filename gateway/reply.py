@@ -30,7 +30,8 @@ class Reply:
     encrypted. With `template` set it is a notice: `values` fill the template, and `subject` and `text` are empty.
 
     `in_reply_to` is the Message-ID that it answers, "" for none; `references` are those before it, nearest first, as in
-    `Opened`. `message_id` is ours (`gateway.composing.message_id`). `number` is the case number, "" for none."""
+    `Opened`. `message_id` is ours (`gateway.composing.message_id`). `number` is the case number, "" for none. With
+    `promised_sealed` its agent was told that it would leave encrypted, so it never leaves in clear."""
 
     id: str
     conversation: str
@@ -48,6 +49,7 @@ class Reply:
     correspondent_encrypted: bool
     clear_reply: bool
     transport: Demand
+    promised_sealed: bool = False
     template: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
 

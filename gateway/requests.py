@@ -7,7 +7,7 @@
 Rules:
 1. `id` is the row that the box stands in; who opens it checks that they agree.
 2. A reply carries the agent's words and nothing of the customer's: no quote, no address, no certificate. To whom it
-   goes and how it is protected is the inspector's knowledge.
+   goes and how it is protected is the inspector's knowledge; what the agent was promised it never undercuts.
 3. A reason is a fixed token, so that the audit can carry it (law 6).
 """
 
@@ -33,6 +33,13 @@ class Verb(StrEnum):
     RESEND = "resend"
 
 
+class Promised(StrEnum):
+    """How an agent was told that a reply would leave; CLEAR promises nothing."""
+
+    SEALED = "sealed"
+    CLEAR = "clear"
+
+
 class Reason(StrEnum):
     """Why a reviewer decided so."""
 
@@ -49,13 +56,14 @@ class Reason(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyRequest:
     """`author` is the agent's user id. `seen` is the sequence number of the newest message that the agent had before
-    them, 0 when unknown."""
+    them, 0 when unknown. `promised`: it leaves so, or stronger, or not at all."""
 
     id: str
     conversation: str
     author: str
     text: Secret[str]
     seen: int
+    promised: Promised
     written_at: datetime
 
 

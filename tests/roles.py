@@ -35,7 +35,7 @@ from gateway import store
 from gateway.codec import pack
 from gateway.config import Config, load
 from gateway.ids import SystemClock, Ulids
-from gateway.requests import HeldRequest, Reason, ReplyRequest, Verb, reply_binding, request_binding
+from gateway.requests import HeldRequest, Promised, Reason, ReplyRequest, Verb, reply_binding, request_binding
 from gateway.rules import Code
 from gateway.setting_up import self_signed
 from gateway.store.database import Database, Role
@@ -252,7 +252,8 @@ class Gateway:
         """As the desk hands a reply in; its id."""
         id = Ulids(SystemClock()).new()
         request = ReplyRequest(
-            id=id, conversation=conversation, author=author, text=Secret(words), seen=1, written_at=datetime.now(UTC)
+            id=id, conversation=conversation, author=author, text=Secret(words), seen=1, promised=Promised.CLEAR,
+            written_at=datetime.now(UTC),
         )
         box = self._box(pack(request), Purpose.REPLY, id)
         self.ask(lambda desk: desk.replies.put(id=id, conversation=conversation, author=author, box=box))

@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway import limits
 from gateway.notices import words
-from gateway.policy import protection
+from gateway.policy import way
 from gateway.reply import Protect, Reply
 from gateway.rules import Action, Code, Finding, Rule, Token
 
@@ -41,16 +41,13 @@ _QUOTED: Final = re.compile(r"\"(?:[ !#-\[\]-~]|\\[ -~]){1,62}\"@[A-Za-z0-9.-]{1
 
 
 class NoDowngrade:
-    """What came encrypted is answered encrypted; clear takes the mailbox's consent (`gateway.policy`)."""
+    """What came encrypted is answered encrypted; clear takes the mailbox's consent, and that the agent wasn't
+    promised otherwise (`gateway.policy`)."""
 
     rules = (DOWNGRADE,)
 
     async def __call__(self, message: Reply, /) -> Sequence[Finding]:
-        how, why = protection(
-            certificates=len(message.certificates),
-            correspondent_encrypted=message.correspondent_encrypted,
-            clear_reply=message.clear_reply,
-        )
+        how, why = way(message)
         return (Finding(DOWNGRADE, {"why": Token(why)}),) if how is Protect.BLOCKED else ()
 
 

@@ -22,6 +22,7 @@ from gateway.faults import NEVER_WAIVED
 from gateway.ids import id_of
 from gateway.requests import (
     HeldRequest,
+    Promised,
     Reason,
     ReplyRequest,
     Verb,
@@ -106,9 +107,10 @@ async def close(call: Call, id: str) -> None:
         raise Problem("conflict") from None
 
 
-async def reply(call: Call, id: str, text: Secret[str], seen: int, key: str) -> str:
+async def reply(call: Call, id: str, text: Secret[str], seen: int, promised: str, key: str) -> str:
     """Boxes a reply to the inspector. Returns its id. `key` is the request's Idempotency-Key: the id is made of it, so
-    that a repeat is the same reply although we died before we could write down that there was one. Raises Problem:
+    that a repeat is the same reply although we died before we could write down that there was one. `promised` is how
+    the person was shown that it would leave, "sealed" or "clear"; else what is noted now holds. Raises Problem:
     invalid, blocked, claimed, not-found."""
     desk = call.desk
     if not text or not text.reveal().strip():
@@ -123,7 +125,8 @@ async def reply(call: Call, id: str, text: Secret[str], seen: int, key: str) -> 
     await _claim(call, conversation)
     row = id_of(call.me.id, key, id, text.reveal())
     request = ReplyRequest(
-        id=row, conversation=id, author=call.me.id, text=text, seen=seen, written_at=desk.clock.now()
+        id=row, conversation=id, author=call.me.id, text=text, seen=seen,
+        promised=Promised(promised if promised in PROTECTED else conversation.protect), written_at=desk.clock.now(),
     )  # fmt: skip
     await desk.replies.put(
         id=row, conversation=id, author=call.me.id, box=_boxed(call, pack(request), reply_binding(row))

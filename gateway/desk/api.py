@@ -126,7 +126,7 @@ async def replies(request: web.Request, call: Call) -> web.StreamResponse:
 async def reply(request: web.Request, call: Call) -> web.StreamResponse:
     async def work(body: schemas.NewReply) -> msgspec.Struct:
         key = request.headers["Idempotency-Key"]
-        id = await acting.reply(call, request.match_info["id"], Secret(body.text), body.seen, key)
+        id = await acting.reply(call, request.match_info["id"], Secret(body.text), body.seen, body.promised, key)
         return schemas.Made(id=id)
 
     return await run_once(request, call, schemas.NewReply, 202, work)

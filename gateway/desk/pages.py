@@ -169,10 +169,10 @@ async def reply(request: web.Request, call: Call) -> web.StreamResponse:
     form = request[FORM]
     seen = form.get("seen", "")
     id = request.match_info["id"]
-    text, key = Secret(form.get("text", "")), form.get("key", "")
+    text, key, promised = Secret(form.get("text", "")), form.get("key", ""), form.get("promised", "")
     await once_for_form(
         call, key, f"{id}\x00".encode() + text.reveal().encode("utf-8", "replace"),
-        lambda: acting.reply(call, id, text, int(seen) if seen.isdecimal() and len(seen) < 16 else 0, key),
+        lambda: acting.reply(call, id, text, int(seen) if seen.isdecimal() and len(seen) < 16 else 0, promised, key),
     )  # fmt: skip
     return _back(request)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -32,6 +32,10 @@ class Nothing(In, frozen=True):
 class NewReply(In, frozen=True):
     text: Annotated[str, Meta(min_length=1, max_length=limits.REPLY_CHARACTERS, description="the answer, plain text")]
     seen: Annotated[int, Meta(ge=0, le=2**53, description="sequence number of the newest message that was shown")] = 0
+    promised: Annotated[
+        Literal["sealed", "clear", ""],
+        Meta(description="protection.how as the agent saw it: weaker the reply doesn't leave; empty: as it is now"),
+    ] = ""
 
 
 class NewDraft(In, frozen=True):

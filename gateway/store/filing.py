@@ -145,8 +145,9 @@ class Place:
         if self.new:
             self.language, self.note, self.related = language, note, related
 
-    def answered(self) -> None:
+    def answered(self, *, sealed: bool) -> None:
         self.waiting_since = None
+        self.encrypted = self.encrypted or sealed
 
 
 class Filing:

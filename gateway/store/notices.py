@@ -1,16 +1,20 @@
 """Notices that are still to be written: put down in the transaction that gives the reason, claimed by the inspector.
 
 Kinds: first-contact (by `Queue.put`), held, refused (by `Spool.hold`), expired (by `Spool.expire`).
+
+Rule: an address gets so many a day, of all kinds and whatever the reasons; addresses stand here as blind indexes only.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import Connection
 
+from gateway import limits
 from gateway.audit import Event, note, record
 from gateway.ids import Clock, micros
 from gateway.killpoints import Point
@@ -18,7 +22,10 @@ from gateway.states import Spooled
 from gateway.store import schema
 from gateway.store.claiming import SECOND, Claims
 from gateway.store.database import Database
+from gateway.store.rates import count_in, counted
 from gateway.store.statements import adding
+
+_DAY: Final = 86_400
 
 
 class NoticeKind(StrEnum):
@@ -105,6 +112,20 @@ class Notices:
             )
             for row in rows
         ]
+
+    async def counted(self, claim: NoticeClaim, address: bytes) -> bool:
+        """Counts the notice in for its address (a blind index), once however often it is tried. False when the address
+        had its share of the day. Raises StoreDown, StoreFull."""
+        mine = hashlib.sha256(address + claim.id.encode()).digest()
+
+        def job(conn: Connection) -> bool:
+            if counted(conn, mine, self._clock, seconds=_DAY):
+                return True
+            return count_in(
+                conn, address, self._clock, most=limits.NOTICES_PER_ADDRESS_DAY, seconds=_DAY
+            ) and count_in(conn, mine, self._clock, most=1, seconds=_DAY)
+
+        return await self._db.write(job)
 
     async def retry(self, claim: NoticeClaim, delay: float) -> None:
         """Raises Fenced."""

@@ -8,7 +8,7 @@ Rules:
 3. A conversation is joined by the Message-IDs it answers to, by a signed reply address, or by a quoted case number,
    in this order, and **only when it is the same contact's**; otherwise it is a new one with a note. A closed one
    reopens.
-4. What came in encrypted marks the conversation for good: it is never answered in clear.
+4. What came in encrypted, or was answered so, marks the conversation for good: it is never answered in clear.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ class Filed:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
     """A reply or notice of ours that is to leave. `id` is the reply's or notice's; `message_id` is our Message-ID, by
-    which the answer to it will be threaded. `copy` is what agents are shown of it. `outbox` None: nothing leaves."""
+    which the answer to it will be threaded. `copy` is what agents are shown of it. `sealed`: it leaves encrypted.
+    `outbox` None: nothing leaves."""
 
     id: str
     conversation: str
@@ -78,6 +79,7 @@ class Sent:
     copy: Passed[Sanitized]
     message_id: str
     outbox: NewOutboxRow | None
+    sealed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +87,7 @@ class Correspondence:
     """What the inspector must know to answer in a conversation. `to` None: nobody can be answered. `in_reply_to` is the
     newest inbound message's Message-ID and `references` what an answer to it carries (RFC 5322, section 3.6.4: oldest
     first, `in_reply_to` last); "" and () when it had none. `subject` is its sanitized subject. `bound` are the
-    certificates of the address; `encrypted` tells that something came in encrypted."""
+    certificates of the address; `encrypted` tells that something came in encrypted or was answered so."""
 
     conversation: str
     contact: str
@@ -277,7 +279,7 @@ class Queue:
         direction = Direction.NOTICE if sent.notice else Direction.OUT
         row = Row(id=sent.id, direction=direction, author=sent.author, content=sent.copy.message, at=now)
         if not sent.notice:
-            place.answered()
+            place.answered(sealed=sent.sealed)
         sequence = self._filing.file(conn, place, row)
         if sent.message_id:
             self._tie(conn, place.contact, sent.message_id, place.id)

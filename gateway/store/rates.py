@@ -57,6 +57,23 @@ def _slot(clock: Clock, seconds: int) -> int:
     return now - now % seconds
 
 
+def count_in(conn: Connection, key: bytes, clock: Clock, *, most: int, seconds: int) -> bool:
+    """Inside a write job: counts one in under `key` (a keyed hash), unless there were `most` in the last `seconds`."""
+    slot = _slot(clock, max(1, seconds // _SLOTS))
+    _COUNT.run(conn, key=key, slot=slot, count=1)  # first, so that whoever counts at the same time waits here
+    if counted(conn, key, clock, seconds=seconds) <= most:
+        return True
+    _COUNT.run(conn, key=key, slot=slot, count=-1)
+    return False
+
+
+def counted(conn: Connection, key: bytes, clock: Clock, *, seconds: int) -> int:
+    """How many were counted in under `key` in the last `seconds`."""
+    slot = _slot(clock, max(1, seconds // _SLOTS))
+    row = _SUM.row(conn, which=key, since=slot - seconds, until=slot)
+    return int(row[0]) if row is not None else 0
+
+
 @dataclass(slots=True)
 class _Tally:
     """One key: what the store had at the last merge, and what came since by slot."""

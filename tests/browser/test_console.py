@@ -114,7 +114,7 @@ async def test_every_control_is_reached_by_tab_and_has_a_name(busy: Office, visi
 
 async def test_a_blocked_reply_says_why_and_what_would_help(busy: Office, visit) -> None:
     page = await visit(busy, "ann", f"/queue/open/{busy.ids['blocked']}")
-    await expect(page.locator(".composer")).to_contain_text("The customer wrote encrypted")
+    await expect(page.locator(".composer")).to_contain_text("This conversation is encrypted")
     await expect(page.locator(".composer")).to_contain_text("Ask an admin to import")
     await expect(page.locator("#reply")).to_have_count(0)
     # the inspector learns a key: writing becomes possible by itself

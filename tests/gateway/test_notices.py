@@ -10,7 +10,7 @@ import pytest
 from messages import ALICE
 
 from channels.contract import Address, Demand, MailboxName, Result
-from gateway import limits, texts
+from gateway import texts
 from gateway.checks import OUTBOUND
 from gateway.notices import Notice, Occasion, due, notice, words
 from gateway.redact import fires
@@ -26,8 +26,6 @@ OCCASION = Occasion(
     encrypted=False,
     certificates=0,
     clear_reply=True,
-    told=False,
-    told_today=0,
 )
 
 
@@ -57,8 +55,6 @@ def test_a_new_customer_is_told() -> None:
         ({"to": Address("devs-request@lists.example.org")}, "robot"),
         ({"to": Address("Support@acme.example")}, "own-address"),
         ({"authentication": Result.FAIL}, "sender-unproven"),
-        ({"told": True}, "told-before"),
-        ({"told_today": limits.NOTICES_PER_ADDRESS_DAY}, "too-many"),
         ({"encrypted": True}, "came-encrypted-no-certificate"),
         ({"clear_reply": False}, "mailbox-forbids-clear"),
     ],

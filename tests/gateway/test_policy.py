@@ -33,3 +33,4 @@ def test_a_permit_is_issued_for_what_may_leave_in_clear_and_nothing_else() -> No
     assert permit(reply(certificates=(Fingerprint("A" * 40),))) is None
     assert permit(reply(correspondent_encrypted=True)) is None
     assert permit(reply(clear_reply=False)) is None
+    assert permit(reply(promised_sealed=True)) is None

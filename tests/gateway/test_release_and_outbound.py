@@ -97,7 +97,7 @@ async def test_an_agent_cannot_send_what_they_could_not_read(changes: dict[str, 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"correspondent_encrypted": True}, {"clear_reply": False}],
+    [{"correspondent_encrypted": True}, {"clear_reply": False}, {"promised_sealed": True}],
 )
 async def test_nothing_is_silently_sent_in_clear(changes: dict[str, Any]) -> None:
     decision = await OUTBOUND.judge(reply(**changes))

@@ -13,8 +13,7 @@ from pathlib import Path
 from gateway.codec import pack
 from gateway.config import load
 from gateway.ids import SystemClock
-from gateway.reply import Protect
-from gateway.requests import HeldRequest, Reason, ReplyRequest, Verb, reply_binding, request_binding
+from gateway.requests import HeldRequest, Promised, Reason, ReplyRequest, Verb, reply_binding, request_binding
 from gateway.store.database import Database, Role
 from gateway.store.replies import Replies
 from gateway.store.requests import Requests
@@ -32,7 +31,7 @@ async def put(folder: Path, what: str, about: str, id: str) -> None:
         if what == "reply":
             request = ReplyRequest(
                 id=id, conversation=about, author="ann", text=Secret("Dear customer, it is on its way."), seen=1,
-                promised=Protect.CLEAR, written_at=datetime.now(UTC),
+                promised=Promised.CLEAR, written_at=datetime.now(UTC),
             )  # fmt: skip
             box = seal(pack(request), to=public.current(Purpose.REPLY), by=signing, binding=reply_binding(id))
             await Replies(database, clock).put(id=id, conversation=about, author="ann", box=box)

@@ -61,7 +61,7 @@ const send = async (event) => {
   button.disabled = true;
   say(word("sending"));
   try {
-    const answer = await call("POST", here.dataset.replies, { text, seen: Number(here.elements.seen.value) }, { "Idempotency-Key": here.elements.key.value });
+    const answer = await call("POST", here.dataset.replies, { text, seen: Number(here.elements.seen.value), promised: here.elements.promised.value }, { "Idempotency-Key": here.elements.key.value });
     if (!answer.ok) {
       const problem = await answer.json().catch(() => ({}));
       throw new Error(problem.detail || "");

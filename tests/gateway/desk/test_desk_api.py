@@ -98,6 +98,28 @@ async def test_a_reply_is_a_signed_box_that_only_the_inspector_opens(office: Off
     assert opened["conversation"]["claim"]["name"] == "Ann"
 
 
+@pytest.mark.parametrize(
+    ("noted", "shown", "promised"),
+    [("clear", "sealed", "sealed"), ("sealed", "clear", "clear"), ("sealed", None, "sealed"), ("clear", None, "clear")],
+)
+async def test_a_reply_carries_what_its_agent_was_promised(
+    lite: Office, enter, noted: str, shown: str | None, promised: str
+) -> None:
+    filed = await lite.message(letter(), protect=noted, why="x")
+    ann = await enter(lite, "ann")
+    body = {"text": "Hello"} | ({"promised": shown} if shown else {})
+    _, made = await ann.send("POST", f"/api/conversations/{filed.conversation}/replies", body)
+    request = await boxed(lite, schema.replies, made["id"], Purpose.REPLY, reply_binding, ReplyRequest)
+    assert request.promised == promised
+
+
+async def test_a_promise_that_nobody_makes_is_not_taken(lite: Office, enter) -> None:
+    filed = await lite.message(letter(), protect="clear", why="x")
+    ann = await enter(lite, "ann")
+    body = {"text": "Hello", "promised": "blocked"}
+    assert (await ann.send("POST", f"/api/conversations/{filed.conversation}/replies", body))[0] == 422
+
+
 async def test_a_reply_counts_once_under_its_key(office: Office, enter) -> None:
     filed = await office.message(letter())
     ann = await enter(office, "ann")

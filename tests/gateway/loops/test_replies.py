@@ -8,23 +8,28 @@ import pytest
 from bench_hands import Agent, Pages, Said, Silent, Workshop, rule
 from store_rows import ALICE, ATREST, TOKENS, House, box, passed
 
-from channels.contract import Demand
+from channels.contract import Address, Demand
 from gateway import faults, limits
+from gateway.codec import pack
 from gateway.config import Mailbox
 from gateway.crossing import Outcome
-from gateway.dispatching import Dispatching
+from gateway.dispatching import Dispatching, Occasion
 from gateway.errors import WorkerError
 from gateway.faults import decided
 from gateway.held import HeldContact, seal_contact
 from gateway.jobs import Report
 from gateway.mailboxes import Mailboxes
 from gateway.notifying import NoticeWorker
+from gateway.path_out import completed
 from gateway.replies import ReplyWorker
+from gateway.requests import Promised, ReplyRequest, reply_binding
 from gateway.rules import Action, Decision, Finding
 from gateway.store.queue import Filed
-from keys.box import Purpose
+from keys.box import KeyId, Purpose
 from keys.errors import Unavailable
 from keys.openpgp import Fingerprint
+from keys.secret import Secret
+from keys.unbox import Unboxed
 
 
 class Certificates:
@@ -183,6 +188,32 @@ async def test_the_same_reply_twice_is_one_row_and_one_copy(house: House) -> Non
     assert [one.direction for one in opened.messages] == ["in", "out"]
 
 
+async def test_once_we_answered_sealed_a_later_answer_is_not_clear_by_itself(house: House) -> None:
+    desk = Desk(house, await leaving())
+    filed = await house.receive()
+    before = await house.queue.correspondence(filed.conversation)
+    await desk.reply(filed)
+    after = await house.queue.correspondence(filed.conversation)
+    assert before is not None
+    assert after is not None
+    assert (before.encrypted, after.encrypted) == (False, True)
+
+
+@pytest.mark.parametrize(("promised", "sealed"), [(Promised.SEALED, True), (Promised.CLEAR, False)])
+async def test_the_promise_comes_out_of_the_agents_box(house: House, promised: Promised, sealed: bool) -> None:
+    filed = await house.receive()
+    correspondence = await house.queue.correspondence(filed.conversation)
+    assert correspondence is not None
+    dispatch = dispatching(house).in_conversation(Occasion(id="01R", author="ann"), correspondence)
+    assert dispatch is not None
+    request = ReplyRequest(
+        id="01R", conversation=filed.conversation, author="ann", text=Secret("Hello"), seen=1, promised=promised,
+        written_at=house.clock.now(),
+    )  # fmt: skip
+    unboxed = Unboxed(payload=pack(request), binding=reply_binding("01R"), signer=KeyId("0" * 16))
+    assert completed(dispatch, unboxed).promised_sealed is sealed
+
+
 # --- notices
 
 
@@ -226,6 +257,24 @@ async def test_a_notice_about_a_held_message_goes_to_its_author(house: House) ->
     assert reply.values["hours"] == "72"
     (row,) = await house.sending.claim(10, 60)
     assert (row.kind, row.conversation) == ("held", None)
+
+
+async def test_a_third_person_is_not_written_to_over_and_over(house: House) -> None:
+    worker, workshop = notifier(house, await leaving())
+    for number in range(6):
+        claim = await house.arrive()
+        contact = HeldContact(
+            to=Address(f"alice+{number}@example.org"), mailbox="support", language="es", encrypted=False
+        )  # fmt: skip
+        await house.spool.hold(
+            claim, decided(faults.FAULT), None, expires_at=2 * 10**15, mailbox="support", queue="support",
+            for_inspector=seal_contact(ATREST, claim.id, contact), notice=True,
+        )  # fmt: skip
+    for notice in await house.notices.claim(10, 60):
+        await worker.process(notice)
+    assert len(workshop.dispatched) == len(await house.sending.claim(10, 60)) == limits.NOTICES_PER_ADDRESS_DAY
+    house.later(3600)
+    assert await house.notices.claim(10, 60) == []
 
 
 async def test_a_notice_that_cannot_be_protected_is_dropped_with_a_reason(house: House) -> None:

@@ -6,6 +6,7 @@ import pytest
 from store_rows import SPOOL_PUBLIC, House, box, passed
 
 from channels.contract import Receipt, SendResult
+from gateway import limits
 from gateway.errors import Fenced
 from gateway.ids import micros
 from gateway.rules import Action, Code, Decision, Finding, Rule
@@ -225,9 +226,24 @@ async def test_a_notice_is_put_down_with_its_reason_and_once(house: House, actio
     (notice,) = await house.notices.claim(9, 60)
     await house.notices.finish(notice, "automatic")
     assert len(await house.spool.expire(notice=True)) == 1
-    (notice,) = await house.notices.claim(9, 60)
-    assert (notice.kind, notice.for_inspector) == ("expired", b"i")
-    assert notice.id == f"{claim.id}.expired"
+    told = [(one.id, one.kind, one.for_inspector) for one in await house.notices.claim(9, 60)]
+    assert told == ([(f"{claim.id}.expired", "expired", b"i")] if action is Action.HOLD else [])
+
+
+async def test_an_address_gets_few_notices_a_day_and_a_retry_counts_once(house: House) -> None:
+    for _ in range(limits.NOTICES_PER_ADDRESS_DAY + 2):
+        claim = await house.arrive()
+        await house.spool.hold(
+            claim, Decision(Action.HOLD), None, expires_at=2 * 10**15, for_inspector=b"i", notice=True
+        )  # fmt: skip
+    notices = await house.notices.claim(9, 60)
+    assert len(notices) == limits.NOTICES_PER_ADDRESS_DAY + 2
+    told = [[await house.notices.counted(one, b"a" * 32) for _ in range(2)] for one in notices[:3]]
+    assert told == [[True, True]] * limits.NOTICES_PER_ADDRESS_DAY
+    assert [await house.notices.counted(notices[3], b"a" * 32) for _ in range(2)] == [False, False]
+    assert await house.notices.counted(notices[3], b"b" * 32), "another address has its own share"
+    house.later(2 * 86_400)
+    assert await house.notices.counted(notices[4], b"a" * 32), "and the next day is another one"
 
 
 async def test_a_desk_cannot_claim_what_is_the_inspectors_on_postgres(house: House) -> None:

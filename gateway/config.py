@@ -193,6 +193,7 @@ class Metrics(_Section, frozen=True):
 class Notices(_Section, frozen=True):
     first_contact: Annotated[bool, Meta(description="tell new customers what happens with their message")] = True
     held: Annotated[bool, Meta(description="tell customers that a message waits for a person")] = True
+    refused: Annotated[bool, Meta(description="tell customers that a message was refused after it was taken")] = False
 
 
 class PolicySection(_Section, frozen=True):

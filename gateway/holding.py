@@ -3,7 +3,8 @@
 Rules:
 1. The original gets a key of its own (`AgentClient.hold`), so that it keeps no epoch's key alive: what is finished
    stays shredded although this one waits. When that can't be had it is held all the same, under the key it came with.
-2. A notice goes only to one known author of a message that no program wrote, and only where the company wants it.
+2. A notice goes only to one known author of a message that no program wrote, and only where the company wants it;
+   what was refused after it was taken is told only where `refused_notices` says so.
 """
 
 from __future__ import annotations
@@ -35,11 +36,13 @@ class Holding:
         clock: Clock,
         held_seconds: float,
         notices: bool,
+        refused_notices: bool = False,
         language: Callable[[MailboxName], str],
     ) -> None:
         self._spool, self._workshop, self._clock = spool, workshop, clock
         self._atrest, self._desk_atrest = atrest, desk_atrest
-        self._held_seconds, self._notices, self._language = held_seconds, notices, language
+        self._held_seconds, self._language = held_seconds, language
+        self._notices, self._refused_notices = notices, refused_notices
 
     async def hold(self, claim: Claim, decision: Decision, passage: Passage | None, sight: HeldSight | None) -> None:
         """Raises Fenced, StoreDown, StoreFull."""
@@ -54,7 +57,8 @@ class Holding:
             queue=passage.queue if passage else "",
             for_desk=seal_sight(self._desk_atrest, claim.id, sight) if sight else None,
             for_inspector=seal_contact(self._atrest, claim.id, contact) if contact else None,
-            notice=self._notices and contact is not None and decision.action is not Action.REJECT,
+            notice=contact is not None
+            and (self._refused_notices if decision.action is Action.REJECT else self._notices),
         )
 
     async def _own_key(self, claim: Claim) -> bytes | None:

@@ -104,7 +104,8 @@ def inspector(config: Config, running: Running) -> InspectorParts:
     )  # fmt: skip
     holding = Holding(
         spool=spool_, workshop=workshop, atrest=atrest, desk_atrest=desk_atrest, clock=clock,
-        held_seconds=config.inspector.held_hours * 3600, notices=config.notices.held, language=mailboxes.language,
+        held_seconds=config.inspector.held_hours * 3600, notices=config.notices.held,
+        refused_notices=config.notices.refused, language=mailboxes.language,
     )  # fmt: skip
     dispatching = Dispatching(
         mailboxes=mailboxes, certificates=certificates, tokens=tokens, transport=config.sending.transport,

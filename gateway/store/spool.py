@@ -207,7 +207,8 @@ class Spool:
         return done
 
     async def expire(self, *, notice: bool = False, limit: int = limits.PAGE_ROWS) -> list[HeldRow]:
-        """Deletes what was held too long, and returns it. With `notice` the customer will be told (kind "expired")."""
+        """Deletes what was held too long, and returns it. With `notice` the customer will be told (kind "expired"),
+        but not of what was refused."""
         now = micros(self._clock.now())
 
         def job(conn: Connection) -> list[HeldRow]:
@@ -218,7 +219,7 @@ class Spool:
                 if not _delete_held(conn, row.id):
                     continue
                 _forget(conn, row.id, now)
-                if notice:
+                if notice and not row.refused and row.for_inspector is not None:
                     put_notice(
                         conn, NoticeKind.EXPIRED, now,
                         reason_id=row.id, spool_id=row.id, for_inspector=row.for_inspector,

@@ -26,14 +26,16 @@ from keys.errors import Unavailable
 class Bench:
     """A worker at its place."""
 
-    def __init__(self, house: House, *answers: Said | Exception, agent: Agent | None = None) -> None:
+    def __init__(
+        self, house: House, *answers: Said | Exception, agent: Agent | None = None, refused_notices: bool = False
+    ) -> None:
         self.house, self.pages = house, Pages(house.clock)
         self.workshop = Workshop(list(answers), agent or Agent())
         self.filed: list[Any] = []
         self.ended: list[str] = []
         holding = Holding(
             spool=house.spool, workshop=self.workshop, atrest=ATREST, desk_atrest=DESK_ATREST, clock=house.clock,  # type: ignore[arg-type]
-            held_seconds=3600, notices=True, language=lambda name: "es",
+            held_seconds=3600, notices=True, refused_notices=refused_notices, language=lambda name: "es",
         )  # fmt: skip
         self.worker = Worker(
             spool=house.spool, queue=house.queue, workshop=self.workshop, holding=holding,  # type: ignore[arg-type]
@@ -76,6 +78,17 @@ async def test_a_stopped_message_is_held_never_bounced(house: House, action: Act
     assert (contact.to, contact.language, contact.encrypted) == ("alice@example.org", "es", True)
     notices = await house.notices.claim(10, 60)
     assert len(notices) == (action is Action.HOLD)
+
+
+async def test_who_was_refused_is_told_only_where_policy_says_so(house: House) -> None:
+    bench = Bench(house, stopped(Action.REJECT, author="alice@example.org"), refused_notices=True)
+    await bench.work()
+    (notice,) = await house.notices.claim(10, 60)
+    assert notice.kind == "refused"
+    await house.notices.finish(notice)
+    house.later(3601)
+    assert len(await house.spool.expire(notice=True)) == 1
+    assert await house.notices.claim(10, 60) == [], "refused once, and not told again that it expired"
 
 
 async def test_a_held_message_gets_a_key_of_its_own(house: House) -> None:

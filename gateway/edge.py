@@ -47,7 +47,7 @@ async def serve(config: Config, running: Running) -> None:
     sending = asyncio.create_task(parts.sender.claiming.run())
     background = [
         asyncio.create_task(work)
-        for work in (parts.room.watch(), parts.rates.run(), _expire(parts, running))
+        for work in (parts.room.watch(), parts.rates.run(), parts.turned_away.run(), _expire(parts, running))
     ]
     announcing = asyncio.create_task(_announce(parts, running))
     stopping = asyncio.create_task(running.stopping.wait())
@@ -62,6 +62,7 @@ async def serve(config: Config, running: Running) -> None:
             task.cancel()
         await asyncio.gather(serving, sending, announcing, *background, return_exceptions=True)
         await parts.intake.settle()
+        await parts.turned_away.flush()
         if measuring is not None:
             await measuring.close()
 

@@ -8,7 +8,8 @@ Rules:
 2. The commit runs in a task of its own: a sender who hangs up, or a shutdown, doesn't take it back. An answer that came
    too late is mended by the sender's retry, which finds the first message and gets its id.
 3. HOLD at admission is acknowledged: the findings travel in the box, and the inspector holds the message.
-4. Under load we defer; no check is skipped. Senders whom we know (a login, DMARC's pass) wait last.
+4. Whatever wasn't accepted is noted with its rule (`turned_away`), which never delays the answer.
+5. Under load we defer; no check is skipped. Senders whom we know (a login, DMARC's pass) wait last.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from gateway.errors import StoreDown, StoreError, StoreFull
 from gateway.ids import Ids, micros
 from gateway.killpoints import Point, reach
 from gateway.layers import Layer, Passed, Stopped
-from gateway.rules import Action, Code
+from gateway.rules import Action, Code, Rule
 from gateway.store.spool import NewSpoolRow, Put
 from keys.box import Binding, PublicKeys, Purpose, SigningKey, seal
 
@@ -35,6 +36,9 @@ IN_THREAD_BYTES: Final = 262_144
 TEMPORARY: Final = Answer(verdict=Verdict.DEFERRED, says="Temporary failure, try again later", status="3.0")
 NO_SPACE: Final = Answer(verdict=Verdict.DEFERRED, says="No space just now, try again later", status="3.1")
 BUSY: Final = Answer(verdict=Verdict.DEFERRED, says="Busy, try again later", status="3.2")
+
+OURS: Final = {TEMPORARY: Code("intake.failed"), NO_SPACE: Code("intake.full"), BUSY: Code("intake.busy")}
+"""What the audit calls answers that no rule has given."""
 
 
 class Room:
@@ -102,8 +106,10 @@ class Intake:
         room: Room,
         ids: Ids,
         on_fault: Callable[[BaseException], None],
+        turned_away: Callable[[Verdict, Inbound, Code], None] = lambda verdict, message, code: None,
         commit_seconds: float = limits.COMMIT_SECONDS,
     ) -> None:
+        self._turned_away = turned_away
         self._layer, self._sealing, self._put, self._sender_key = layer, sealing, put, sender_key
         self._room, self._ids, self._on_fault = room, ids, on_fault
         self._commit_seconds = commit_seconds
@@ -111,22 +117,29 @@ class Intake:
 
     async def __call__(self, message: Inbound, /) -> Answer:
         """Raises nothing but CancelledError, and then the commit goes on."""
+        answer, code = await self._answer(message)
+        if answer.verdict is not Verdict.ACCEPTED:
+            self._turned_away(answer.verdict, message, code or OURS[answer])
+        return answer
+
+    async def _answer(self, message: Inbound) -> tuple[Answer, Code | None]:
+        """And the rule that stopped it; None when it was none, but the state that we are in."""
         if self._room.full:
-            return NO_SPACE
+            return NO_SPACE, None
         if self._room.crowded and not _known(message):
-            return BUSY
+            return BUSY, None
         try:
             passed = await self._admit(message)
         except Stopped as stopped:
-            return answer_to(stopped, self._layer)
+            return answer_to(stopped, self._layer), worst(stopped, self._layer).code
         except Exception as error:  # noqa: BLE001 - rule 1
             self._on_fault(error)
-            return TEMPORARY
+            return TEMPORARY, None
         commit = asyncio.ensure_future(self._commit(passed))
         self._commits.add(commit)
         commit.add_done_callback(self._commits.discard)
         done, _ = await asyncio.wait((commit,), timeout=self._commit_seconds)
-        return commit.result() if done else TEMPORARY
+        return (commit.result() if done else TEMPORARY), None
 
     async def settle(self) -> None:
         """Waits for commits whose senders have gone; at shutdown, before the database is closed."""
@@ -180,10 +193,15 @@ class Intake:
 
 def answer_to(stopped: Stopped, layer: Layer[Inbound]) -> Answer:
     """What the outside hears of a message that ADMISSION stopped: the words of the worst finding's rule."""
+    rule = worst(stopped, layer)
+    verdict = Verdict.REFUSED if stopped.decision.action is Action.REJECT else Verdict.DEFERRED
+    return Answer(verdict=verdict, says=rule.says, status=rule.status)
+
+
+def worst(stopped: Stopped, layer: Layer[Inbound]) -> Rule:
+    """The first rule that asked for what was decided."""
     decision = stopped.decision
-    worst = next(finding.rule for finding in decision.findings if layer.action(finding.rule) is decision.action)
-    verdict = Verdict.REFUSED if decision.action is Action.REJECT else Verdict.DEFERRED
-    return Answer(verdict=verdict, says=worst.says, status=worst.status)
+    return next(finding.rule for finding in decision.findings if layer.action(finding.rule) is decision.action)
 
 
 def _known(message: Inbound) -> bool:

@@ -29,6 +29,7 @@ from gateway.store import spool
 from gateway.store.outbox import Outbox
 from gateway.store.rates import Bodies, Rates
 from gateway.store.spool import Spool
+from gateway.turned_away import TurnedAway
 from keys import keyring
 from keys.box import Binding, PublicKeys
 from keys.secret import Secret
@@ -45,6 +46,7 @@ class EdgeParts:
     sender: Sender
     outbox: Outbox
     public: PublicKeys
+    turned_away: TurnedAway
 
 
 def edge(config: Config, running: Running) -> EdgeParts:
@@ -69,6 +71,7 @@ def edge(config: Config, running: Running) -> EdgeParts:
         on_fault=log.fault,
     )
     room = intake_module.Room(_free(config), Spool(database, clock).backlog)
+    turned_away = TurnedAway(database)
     layer = checks.admission(
         per_peer=config.edge.limits.messages_per_peer_hour, per_sender=config.edge.limits.messages_per_sender_hour
     )
@@ -82,7 +85,9 @@ def edge(config: Config, running: Running) -> EdgeParts:
             room=room,
             ids=ids,
             on_fault=log.fault,
+            turned_away=turned_away.note,
         ),
+        turned_away=turned_away,
         room=room,
         rates=rates,
         sender=Sender(

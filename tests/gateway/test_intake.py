@@ -95,13 +95,15 @@ class Edge:
         self.signing = SigningKey(Secret(b"s" * 32))
         self.public = folder
         (folder / "spool.20260101T000000Z.1.pub").write_text(dump("box-public", self.private.public().raw))
+        self.told: list[tuple[Verdict, str]] = []
         self.store, self.faults, self.waiting, self.free = Store(), [], 0, 10**12
         self.room = Room(lambda: self.free, self.count, reserve=10**6, high=10, low=5)
         self.layer = Layer("admission", (check or Says(),))
         self.intake = Intake(
             self.layer, sealing=Sealing(public=PublicKeys(folder), signing=self.signing), put=self.store.put,
             sender_key=lambda sender: sender.encode().ljust(32, b"\0"), room=self.room, ids=Ulids(SystemClock()),
-            on_fault=self.faults.append, **options,
+            on_fault=self.faults.append, turned_away=lambda verdict, _, code: self.told.append((verdict, code)),
+            **options,
         )  # fmt: skip
 
     async def count(self) -> int:
@@ -261,3 +263,18 @@ async def test_a_disk_that_is_nearly_full_takes_nothing(edge: Edge) -> None:
     edge.free = 10**6
     await edge.room.look()
     assert (await edge.intake(inbound())).verdict is Verdict.ACCEPTED
+
+
+async def test_whatever_is_not_accepted_is_told_with_its_rule(tmp_path: Path) -> None:
+    for name, check, told in (
+        ("a", Says(Action.ACCEPT), []),
+        ("b", Says(Action.DEFER, Action.REJECT), [(Verdict.REFUSED, "test.reject")]),
+        ("c", Boom(), [(Verdict.DEFERRED, "check.failed")]),
+    ):
+        (tmp_path / name).mkdir()
+        edge = Edge(tmp_path / name, check)
+        await edge.intake(inbound())
+        assert edge.told == told
+    edge.room.full = True
+    await edge.intake(inbound())
+    assert edge.told[-1] == (Verdict.DEFERRED, "intake.full")

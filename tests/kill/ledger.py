@@ -19,7 +19,7 @@ from typing import Any
 
 from house import House
 from mta import Letter, Mta
-from roles import Desk
+from roles import Desk, Gateway
 from sqlalchemy import text
 
 from gateway import audit
@@ -84,7 +84,7 @@ def settle(house: House, mtas: Iterable[Mta] = (), seconds: float = 120.0) -> No
     )  # fmt: skip
 
 
-def look(house: House) -> Found:
+def look(house: Gateway) -> Found:
     async def read(desk: Desk) -> Found:
         def identities(conn: Any) -> list[str]:
             return [str(row[0]) for row in conn.execute(text("SELECT id FROM conversations"))]
@@ -128,7 +128,7 @@ def events(house: House, name: str) -> Counter[str]:
     return Counter(str(leaf.get("facts", leaf).get("object")) for leaf in leaves)
 
 
-def verified(house: House) -> audit.Report:
+def verified(house: Gateway) -> audit.Report:
     from gateway.ids import SystemClock
     from gateway.store.database import Database, Role
 

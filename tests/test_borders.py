@@ -36,6 +36,8 @@ from keys.errors import KeysError
 from keys.secret import Secret
 from keys.unbox import open_box
 
+pytestmark = pytest.mark.timeout(300)
+
 OPENS = {
     "keys.unbox", "keys.stamping", "keys.openpgp", "keys.gnupg", "keys.smime", "keys.keyring", "keys.agent",
     "keys.opener", "keys.opener_client", "keys.agent_client", "gateway.opened", "gateway.opening", "gateway.mime",

@@ -31,6 +31,9 @@ from gateway import checks
 from gateway.rules import Rule
 from keys.testing import identities
 
+pytestmark = pytest.mark.timeout(600)
+"""The first test of each gateway waits for all of its vectors."""
+
 VECTORS = load_all()
 ALWAYS = frozenset({"encryption.clear", "auth.unproven"})
 """Remarks on nearly every message from a domain that publishes nothing, in clear: stated by no vector but their own."""

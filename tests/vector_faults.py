@@ -129,7 +129,7 @@ class Odd:
                 (programs / name).symlink_to(found)
         self._gpg = programs / "gpg"
         self.whole = Whole(
-            folder / "g", settings={"policy.actions": '"outbound.downgrade" = "accept"'},
+            folder / "g", settings={"policy.actions": '"outbound.downgrade" = "accept"'}, debug=False,
             environment={"PATH": str(programs)},
         )  # fmt: skip
 

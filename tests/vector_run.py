@@ -47,7 +47,7 @@ class Came:
 class Run:
     whole: Whole
     vectors: Sequence[Vector]
-    seconds: float = 90.0
+    seconds: float = 300.0
     came: dict[str, Came] = field(default_factory=dict)
     raws: dict[str, bytes] = field(default_factory=dict)
     accepted: set[str] = field(default_factory=set)
@@ -127,6 +127,8 @@ class Run:
             assert time.monotonic() < until, self._late(queued.keys() | held.keys())
             assert self.whole.process.poll() is None
             time.sleep(0.25)
+            if self.whole.rows("SELECT count(*) FROM spool WHERE state <> 'held'") != [(0,)]:
+                continue
             held = {one["id"]: one for one in supervisor.all("/api/held")}
             queued = {one["inbound"]["id"]: one for one in agent.all("/api/conversations?view=open") if one["inbound"]}
             if len(queued.keys() | held.keys()) >= len(self.accepted):
@@ -175,7 +177,7 @@ class Run:
                     self.came[name].decision = "accept" if state == "sent" else "reject"
                     self.came[name].findings = frozenset({reason} if reason else set())
                     del ids[name]
-            time.sleep(0.2)
+            time.sleep(0.4)
 
     def _answer(self, vector: Vector, came: Came) -> str:
         """By the desk's API, or (`inject: desk`) as a desk would that checks nothing."""

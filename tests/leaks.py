@@ -25,6 +25,10 @@ from typing import Final
 
 MARK: Final = "kanari"
 """Canaries that are words begin with it, so that one look finds all of them."""
+CARDS: Final = (
+    "4111 1111 1111 1111", "5555 5555 5555 4444", "2223 0031 2200 3222", "3782 822463 10005", "4242 4242 4242 4242",
+)  # fmt: skip
+"""The test numbers that tests write most."""
 SHORTEST: Final = 6
 """Shorter texts occur by chance in megabytes of ciphertext."""
 

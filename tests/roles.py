@@ -28,6 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from leaks import CARDS, Disk, sweep
 from nameserver import NameServer
 from sqlalchemy import create_engine, text
 
@@ -84,8 +85,15 @@ class Gateway:
         self.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close()
+        if kind is None:
+            self.sweep()
+
+    def sweep(self) -> None:
+        """After every end-to-end test: no card number that tests write, as text or encoded, is at rest or in the log."""
+        Disk((self.folder,)).sweep(CARDS)
+        sweep(CARDS, {"log": json.dumps(self.log).encode(), "standard error": "".join(self.noise).encode()})
 
     def close(self) -> None:
         """Whatever state it is in."""

@@ -9,7 +9,10 @@ from __future__ import annotations
 import ast
 import asyncio
 import importlib
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -353,6 +356,17 @@ def test_the_audit_holds_and_tells_every_decision(ran: Ran) -> None:
     assert {"message.accepted", "message.queued", "message.held"} <= events
     accepted = ran.whole.rows("SELECT count(*) FROM audit WHERE event = 'message.accepted'")
     assert accepted == [(len(ran.run.accepted),)]
+    leaves = [json.loads(leaf) for (leaf,) in ran.whole.rows("SELECT leaf FROM audit WHERE event = 'message.held'")]
+    reasons = {leaf["facts"]["object"]: set(leaf["facts"]["codes"]) for leaf in leaves}
+    for vector in PLAIN:
+        came = ran.run.came[vector.name]
+        if vector.channel == "email" and came.row and came.decision != "accept":
+            assert vector.codes <= reasons[came.row], vector.name
+    verified = subprocess.run(
+        [str(Path(sys.executable).parent / "vestibule"), "audit", "verify", "--config", str(ran.whole.file)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 def test_no_canary_lies_anywhere_when_all_is_done(ran: Ran) -> None:

@@ -91,7 +91,7 @@ class Gateway:
             self.sweep()
 
     def sweep(self) -> None:
-        """After every end-to-end test: no card number that tests write, as text or encoded, is at rest or in the log."""
+        """After every end-to-end test: no card number that tests write is at rest or in the log, in whatever form."""
         Disk((self.folder,)).sweep(CARDS)
         sweep(CARDS, {"log": json.dumps(self.log).encode(), "standard error": "".join(self.noise).encode()})
 

@@ -395,6 +395,14 @@ def test_no_canary_lies_anywhere_when_all_is_done(ran: Ran) -> None:
     assert list(occurrences(["my order 5521 was promised"], shown)), "the sweep would see what is there"
 
 
+def test_no_message_made_a_part_of_ours_fail(ran: Ran) -> None:
+    """Whatever came in was judged; nothing raised, no worker was stopped, nobody was away."""
+    wrong = {"role.fault", "sandbox.lost", "sandbox.worker-ended", "keys.unavailable", "store.down", "message.retried"}
+    assert not [line for line in ran.whole.log if line["event"] in wrong]
+    injected = {ran.rows.get(vector.name) for vector in ROWS}
+    assert not [line for line in ran.whole.log if line["event"] == "message.fault" and line["message"] not in injected]
+
+
 def test_nothing_that_the_gateway_logs_comes_from_elsewhere(ran: Ran) -> None:
     """All loggers are on DEBUG: what libraries say is there, reduced to who said it."""
     loggers = {line["logger"] for line in ran.whole.log if line["event"] == "library"}

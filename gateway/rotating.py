@@ -1,6 +1,9 @@
 """Rotating by hand what otherwise rotates by itself, and the root keys at rest, which nobody rotates but a person.
 
-Rule: a new key is used from now on; the older ones open what they sealed until nothing bears their id any more.
+Rules:
+1. A new key is used from now on; the older ones open what they sealed. The inspector destroys old spool, reply and
+   request keys when nothing bears their id any more; outbox keys and roots at rest are kept.
+2. Roles read the roots at rest when they start: whoever rotates those restarts every role.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ from keys import keyring
 from keys.box import Purpose
 
 AT_REST: Final = "atrest"
-PURPOSES: Final = (*(purpose.value for purpose in Purpose), AT_REST)
+BOXES: Final = tuple(purpose.value for purpose in Purpose)
+PURPOSES: Final = (*BOXES, AT_REST)
 _ROOTS: Final = (("inspector", "atrest"), ("shared", "desk-atrest"))
 
 

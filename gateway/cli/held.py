@@ -60,14 +60,16 @@ def show(
 @app.command()
 def release(
     id: Id,
-    waive: Annotated[list[str], typer.Option(help="The finding that shall not stop it again; may be repeated.")],
+    waive: Annotated[
+        list[str] | None, typer.Option(help="A finding that shall not stop it again; may be repeated.")
+    ] = None,
     config: ConfigFile = DEFAULT_CONFIG,
     by: Annotated[str, typer.Option(help="Who decides, for the audit.")] = "cli",
 ) -> None:
-    """Send a held message through the layers again, with the named findings waived."""
+    """Send a held message through the layers again, with the named findings waived; faults of ours need none."""
     from gateway.store.spool import Spool
 
-    codes = frozenset(Code(code) for code in waive)
+    codes = frozenset(Code(code) for code in waive or ())
     done = with_store(configuration(config), lambda db: Spool(db, SystemClock()).release(id, codes, by))
     _say(done, "released")
 

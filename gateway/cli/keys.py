@@ -100,15 +100,16 @@ def export(
 @app.command()
 def rotate(
     config: ConfigFile = DEFAULT_CONFIG,
-    purpose: Annotated[str, typer.Option(help="spool, reply, request, outbox or atrest; all by default.")] = "",
+    purpose: Annotated[str, typer.Option(help="spool, reply, request, outbox (all by default), or atrest.")] = "",
 ) -> None:
-    """Publish new box keys, and new root keys at rest. Older ones open until nothing bears their id, then die."""
-    from gateway.rotating import PURPOSES, rotate_keys
+    """Publish new box keys; the older ones go on opening what they sealed. With --purpose atrest, make new root keys
+    at rest instead: restart every role right afterwards, they read them at start."""
+    from gateway.rotating import BOXES, PURPOSES, rotate_keys
 
     if purpose and purpose not in PURPOSES:
         raise ConfigError("--purpose", "isn't one", ", ".join(PURPOSES))
     settings = configuration(config)
-    for name, key in rotate_keys(settings.keys_folder, (purpose,) if purpose else PURPOSES):
+    for name, key in rotate_keys(settings.keys_folder, (purpose,) if purpose else BOXES):
         console().print(f"{name:8} {key}")
 
 

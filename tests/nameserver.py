@@ -17,12 +17,12 @@ class NameServer:
     """`zone` maps (name, type) to records in presentation form: {("example.org", "TXT"): ['"v=spf1 -all"']}. `silent`
     answers nothing at all, `failing` SERVFAIL."""
 
-    def __init__(self, zone: dict[tuple[str, str], list[str]] | None = None) -> None:
+    def __init__(self, zone: dict[tuple[str, str], list[str]] | None = None, *, port: int = 0) -> None:
         self.zone = zone or {}
         self.silent = self.failing = False
         self.asked: list[tuple[str, str]] = []
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.bind(("127.0.0.1", port))
         self.port: int = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self._serve, daemon=True)
 

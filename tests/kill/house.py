@@ -30,6 +30,7 @@ ROOT = HERE.parent.parent
 
 QUICK: Mapping[str, float] = {
     "LEASE_SECONDS": 1.5,
+    "NOTICES_PER_ADDRESS_DAY": 1_000_000,  # one sender writes for all the scenes of a point
     "SEND_LEASE_SECONDS": 32.0,  # half a minute of it is margin that the sender keeps: it sends for two seconds
     "RETRY_SECONDS": 0.05,
     "STORE_WAIT_SECONDS": 5.0,

@@ -22,7 +22,7 @@ ALLOWED = {
     ("intake", "look", "self._backlog()"): "reads",
     ("intake", "watch", "self.look()"): "reads",
     ("intake", "watch", "asyncio.sleep(seconds)"): "waits between two looks",
-    ("intake", "__call__", "asyncio.wait((commit,), timeout=self._commit_seconds)"): "the commit has its own points",
+    ("intake", "_answer", "asyncio.wait((commit,), timeout=self._commit_seconds)"): "the commit has its own points",
     ("intake", "settle", "asyncio.wait(tuple(self._commits))"): "the commits have their own points",
     ("intake", "_admit", "self._layer.require(message)"): "judges; nothing is kept yet",
     ("intake", "_admit", "self._layer.waiving(held).require(message)"): "judges; nothing is kept yet",
@@ -41,6 +41,7 @@ ALLOWED = {
 
 ALLOWED_COMMITS = {
     ("queue", "set_protection"): "how a reply would leave, worked out anew at every start",
+    ("notices", "counted"): "a count; killed after it, the notice is tried again and counted once",
 }
 
 

@@ -29,7 +29,7 @@ $(READY): requirements.lock pyproject.toml
 
 # Programs that are not Python's: installed where root and apt are there, named where they aren't.
 system:
-	@sh tests/system.sh gpg chromium swaks fuse3
+	@sh tests/system.sh gpg chromium swaks fuse3 openssl
 
 demo: $(READY)
 	@sh tests/system.sh gpg

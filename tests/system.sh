@@ -31,7 +31,8 @@ done
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "installing$missing …"
     # shellcheck disable=SC2086  # a list of packages
-    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; } \
+    # RUNLEVEL: a mail server that is installed is not started; tests start one of their own
+    { apt-get update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; } \
         >/dev/null 2>&1 && exit 0
 fi
 echo "please install:$missing   (on Debian: apt-get install$missing)"

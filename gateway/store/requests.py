@@ -114,11 +114,12 @@ class Requests:
             for row in rows
         ]
 
-    async def retry(self, claim: RequestClaim, delay: float) -> None:
-        """Raises Fenced."""
+    async def retry(self, claim: RequestClaim, delay: float, *, counted: bool = True) -> None:
+        """`counted=False` takes the attempt back. Raises Fenced."""
         due = micros(self._clock.now()) + int(delay * SECOND)
+        attempts = claim.attempts if counted else claim.attempts - 1
         await self._db.write(
-            lambda conn: _CLAIMS.touch(conn, claim.id, claim.fence, due_at=due),
+            lambda conn: _CLAIMS.touch(conn, claim.id, claim.fence, due_at=due, attempts=attempts),
             points=(Point.RETRY_BEFORE_COMMIT, Point.RETRY_AFTER_COMMIT),
         )
 

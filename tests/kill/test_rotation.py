@@ -23,7 +23,7 @@ SETTINGS = {
 
 def test_what_waits_can_still_be_opened_after_its_key_was_replaced_many_times(tmp_path: Path) -> None:
     """It waits for its second and third attempt, then for a reviewer; others come and go, and take their keys along."""
-    with house(tmp_path / "g", settings=SETTINGS, quick={"ATTEMPTS": 3, "RETRY_SECONDS": 1.2}) as home:
+    with house(tmp_path / "g", settings=SETTINGS, quick={"ATTEMPTS": 3, "RETRY_SECONDS": 0.8}) as home:
         waiting, passing = Mta("waits", lambda: home.port, thread=False), Mta("passes", lambda: home.port)
         waiting.post(3, extra=UNKNOWN)
         waiting.flush()
